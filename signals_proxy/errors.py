@@ -1,0 +1,265 @@
+"""Every way in which a request, a command or a start can fail.
+
+::
+
+    SignalsError
+    ├ CallerError            the caller has to change something
+    │  ├ InvalidTarget  400  a request target that only looks different from one of ours
+    │  ├ InvalidParameter 400
+    │  ├ InvalidBody    400
+    │  ├ InvalidAccount 400  with every error of the body at once
+    │  ├ Unauthenticated 401
+    │  ├ Forbidden      403
+    │  ├ NotFound       404
+    │  ├ WrongMethod    405
+    │  ├ VersionConflict 409
+    │  ├ NewerAccount   409
+    │  ├ BodyTooLarge   413
+    │  └ WrongMediaType 415
+    ├ SealingError      409  becomes ``integrity`` where an account is read
+    │  ├ UnknownKey
+    │  ├ Forged
+    │  └ Unsealed
+    ├ UpstreamError          the cluster did not do its part
+    │  ├ NotConnected   503  nothing was sent: may be tried again
+    │  ├ Lost           502  the connection ended in the middle
+    │  ├ TimedOut       504
+    │  ├ Refused        502  the cluster answered, but not with what the registry needs
+    │  │  └ Unavailable 503  it asked for patience: too busy, blocked, a shard without a node
+    │  └ ForeignIndex   503  an index of our name that is not ours
+    └ ConfigError            file, line, path and remedy; never reaches HTTP
+
+Rules of the file: a message says what is wrong, with which thing, and what to do about it, and it
+never holds a secret. ``status`` is a hint that only a boundary reads: the core knows no HTTP
+server.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+__all__ = [
+    "BodyTooLarge",
+    "CallerError",
+    "ConfigError",
+    "Detail",
+    "Forbidden",
+    "ForeignIndex",
+    "Forged",
+    "InvalidAccount",
+    "InvalidBody",
+    "InvalidParameter",
+    "InvalidTarget",
+    "Lost",
+    "NewerAccount",
+    "NotConnected",
+    "NotFound",
+    "Refused",
+    "SealingError",
+    "SignalsError",
+    "TimedOut",
+    "Unauthenticated",
+    "Unavailable",
+    "UnknownKey",
+    "Unsealed",
+    "UpstreamError",
+    "VersionConflict",
+    "WrongMediaType",
+    "WrongMethod",
+]
+
+
+class SignalsError(Exception):
+    """Base of every error of this package; never raised itself."""
+
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CallerError(SignalsError):
+    """The caller has to change something; never raised itself."""
+
+    status = 400
+
+
+class InvalidTarget(CallerError):
+    """A request target that is not one of ours but could be taken for one, or names a thing badly."""
+
+
+class InvalidParameter(CallerError):
+    """A query parameter that is unknown, repeated or malformed."""
+
+
+class InvalidBody(CallerError):
+    """A body that is not the one JSON object it has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is wrong with one attribute. ``value`` is shown to the caller: never that of a secret."""
+
+    error: str
+    value: Any = None
+    expected: Any = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the members that were given."""
+        members = {"error": self.error, "value": self.value, "expected": self.expected}
+        return {name: member for name, member in members.items() if member is not None}
+
+
+class InvalidAccount(CallerError):
+    """An account that breaks its schema, with every error at once, by attribute (``default_to.0``)."""
+
+    def __init__(self, details: Mapping[str, Sequence[Detail]]) -> None:
+        count = sum(len(found) for found in details.values())
+        if count == 1:
+            ((attribute, (only,)),) = details.items()
+            super().__init__(f"'{attribute}': {only.error}")
+        else:
+            super().__init__(f"{count} errors; see detail.")
+        self.details = details
+
+
+class Unauthenticated(CallerError):
+    """No identity came with the request; ``challenges`` are the values for ``WWW-Authenticate``."""
+
+    status = 401
+
+    def __init__(self, message: str, challenges: Sequence[str]) -> None:
+        super().__init__(message)
+        self.challenges = challenges
+
+
+class Forbidden(CallerError):
+    """This caller may not do this."""
+
+    status = 403
+
+
+class NotFound(CallerError):
+    """No such account."""
+
+    status = 404
+
+
+class WrongMethod(CallerError):
+    """A method that this target does not have; ``allowed`` are those that it has."""
+
+    status = 405
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class VersionConflict(CallerError):
+    """Somebody else changed the account since it was read."""
+
+    status = 409
+
+
+class NewerAccount(CallerError):
+    """The stored account has attributes that this version does not know and would drop."""
+
+    status = 409
+
+
+class BodyTooLarge(CallerError):
+    """A body over the limit."""
+
+    status = 413
+
+
+class WrongMediaType(CallerError):
+    """A body or a content coding that is not understood."""
+
+    status = 415
+
+
+class SealingError(SignalsError):
+    """A stored account that cannot be opened; never raised itself."""
+
+    status = 409
+
+
+class UnknownKey(SealingError):
+    """The key that sealed the account is not in the keyring."""
+
+
+class Forged(SealingError):
+    """The account is not what was sealed: something in it was changed, moved or cut."""
+
+
+class Unsealed(SealingError):
+    """The account carries no box: it did not come from a registry."""
+
+
+class UpstreamError(SignalsError):
+    """The cluster did not do its part; never raised itself."""
+
+    status = 502
+
+
+class NotConnected(UpstreamError):
+    """No connection could be made. Nothing was sent, so a repeat is safe."""
+
+    status = 503
+
+
+class Lost(UpstreamError):
+    """The connection ended, or made no sense, after something was sent."""
+
+
+class TimedOut(UpstreamError):
+    """No answer within the time that was set."""
+
+    status = 504
+
+
+class Refused(UpstreamError):
+    """The cluster answered with an error that the registry cannot work with."""
+
+
+class Unavailable(Refused):
+    """The cluster answered that it cannot do it now. Nothing was done; a repeat may succeed."""
+
+    status = 503
+
+
+class ForeignIndex(UpstreamError):
+    """The registry's index has a mapping or a setting that this registry did not make."""
+
+    status = 503
+
+
+class ConfigError(SignalsError):
+    """A setting, a file or a machine that does not allow a start; ``remedy`` says what to do.
+
+    ``line`` counts from one; ``path`` is the setting's place, such as ``upstream.hosts.0``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        file: Path | None = None,
+        line: int | None = None,
+        path: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.file = file
+        self.line = line
+        self.path = path
+
+    def __str__(self) -> str:
+        place = str(self.file or "")
+        if self.line is not None:
+            place += f":{self.line}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
