@@ -1,0 +1,296 @@
+"""The relay's side towards a destination: a connection to it, and the answer that comes on it.
+
+Rules of the file
+
+- A connection belongs to one client's exchange or to its pool, never to both. Bytes that come while
+  it belongs to the pool are nobody's answer: the connection is dropped.
+- Whether a connection may serve again is decided here, in ``_may_serve_again``, once.
+- Bytes are passed on as the objects that came wherever nothing has to be taken out.
+"""
+
+import asyncio
+from typing import Final, Protocol, cast
+
+from signals_proxy.relay.body import Body, Chunked, Length, MalformedBody, UntilClose
+from signals_proxy.relay.head import (
+    MalformedAnswer,
+    Request,
+    Response,
+    forbids_body,
+    parse_response,
+)
+from signals_proxy.relay.memory import Memory
+
+__all__ = ["Answered", "Home", "NodeConnection", "understand_response"]
+
+# Elasticsearch 8.19, after a request head of 20 to 40 kB, answers 400 and keeps the connection
+# open, but never answers on it again.
+_POISONOUS_HEAD: Final = 8 * 1024
+
+_MEMORABLE_CUTS: Final = 8
+
+
+def _parse(head: bytes) -> tuple[Response, bool]:
+    response = parse_response(head)
+    return response, len(response.cuts) <= _MEMORABLE_CUTS
+
+
+understand_response = Memory(_parse, limit=1024)
+
+
+class Answered(Protocol):
+    """A client, as a connection to a node knows it."""
+
+    request: Request
+    request_is_sent: bool
+    head_size: int
+
+    def informed(self, head: bytes) -> None:
+        """Pass on an interim answer (RFC 9110 15.2)."""
+        ...
+
+    def edit(self, response: Response, head: bytes, *, endless: bool) -> bytes:
+        """Return the head of the final answer as the client is to see it.
+
+        ``endless``: only the connection's end will tell where its body ends.
+        """
+        ...
+
+    def passed(self, data: bytes) -> None:
+        """Pass on bytes of the answer."""
+        ...
+
+    def answered(self) -> None:
+        """Take notice that the answer is whole, and the connection no longer the client's."""
+        ...
+
+    def lost(self, reason: str, *, untouched: bool) -> None:
+        """Take notice that the rest of the answer will never come; ``untouched``: no byte did."""
+        ...
+
+    def node_is_full(self, full: bool) -> None:
+        """Stop, or go on, sending."""
+        ...
+
+
+class Home(Protocol):
+    """Where a connection belongs when it serves nobody."""
+
+    response_head_size: int
+
+    def take_back(self, connection: "NodeConnection") -> None:
+        """Keep a connection for the next request."""
+        ...
+
+    def forget(self, connection: "NodeConnection") -> None:
+        """Take notice that the connection has ended."""
+        ...
+
+
+class NodeConnection(asyncio.Protocol):
+    """A connection to a node, or to another server that speaks HTTP/1.1."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_client",
+        "_head",
+        "_home",
+        "_paused",
+        "_touched",
+        "_unchunk",
+        "default_host",
+        "full",
+        "host",
+        "idle_since",
+        "served",
+        "transport",
+    )
+
+    def __init__(self, home: Home, default_host: bytes, host: bytes | None) -> None:
+        self._home = home
+        self.default_host = default_host
+        self.host = host
+        self.transport: asyncio.Transport | None = None
+        self._client: Answered | None = None
+        self._head = b""
+        self._answer: Response | None = None
+        self._body: Body | None = None
+        self._unchunk = False
+        self._touched = False
+        self._paused = False
+        self.full = False
+        self.served = 0
+        self.idle_since = 0.0
+
+    # What its client asks of it.
+
+    def begin(self, client: Answered, data: bytes) -> None:
+        """Send the first bytes of a client's request, and bring the answer back to it."""
+        self._client = client
+        self._touched = False
+        self.served += 1
+        self.send(data)
+
+    def send(self, data: bytes) -> None:
+        """Send more bytes of the request."""
+        assert self.transport is not None  # noqa: S101
+        self.transport.write(data)
+
+    def pause(self, paused: bool) -> None:
+        """Stop, or go on, reading the answer."""
+        if paused is self._paused or self.transport is None or self.transport.is_closing():
+            return
+        self._paused = paused
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def drop(self) -> None:
+        """End the connection at once: its client is gone, or it has done something wrong.
+
+        To Elasticsearch the end of a connection means that its request is cancelled.
+        """
+        self._client = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # What the event loop tells it.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.BaseProtocol``."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        """See ``asyncio.Protocol``."""
+        if self._client is None:
+            self.drop()
+            return
+        self._touched = True
+        if self._body is None:
+            self._read_head(data)
+        else:
+            self._read_body(data, 0, b"")
+
+    def pause_writing(self) -> None:
+        """See ``asyncio.BaseProtocol``."""
+        self.full = True
+        if self._client is not None:
+            self._client.node_is_full(True)
+
+    def resume_writing(self) -> None:
+        """See ``asyncio.BaseProtocol``."""
+        self.full = False
+        if self._client is not None:
+            self._client.node_is_full(False)
+
+    def eof_received(self) -> None:
+        """See ``asyncio.Protocol``. The regular end of an answer without a length."""
+        if self._client is not None and isinstance(self._body, UntilClose):
+            self._complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """See ``asyncio.BaseProtocol``."""
+        self._home.forget(self)
+        if self._client is not None:
+            self._fail("the node closed the connection before its answer was whole")
+        self.transport = None
+
+    # The answer.
+
+    def _read_head(self, data: bytes) -> None:
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        while self._client is not None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                if len(data) > self._home.response_head_size:
+                    self._fail("the head of the node's answer is too long")
+                self._head = data
+                return
+            head = data[:end]
+            try:
+                response = understand_response(head)
+            except MalformedAnswer as malformed:
+                self._fail(str(malformed))
+                return
+            if response.status >= 200:
+                self._final_head(response, head, data)
+                return
+            if response.status == 101:
+                # Nobody asked: the fields that would are hop-by-hop, and taken out.
+                self._fail("the node switched protocols unasked")
+                return
+            self._client.informed(head)
+            data = data[end:]
+            if not data:
+                return
+
+    def _final_head(self, response: Response, head: bytes, data: bytes) -> None:
+        client = self._client
+        assert client is not None  # noqa: S101
+        self._answer = response
+        if client.request.is_head or forbids_body(response.status):
+            self._body = Length(0)
+        elif response.chunked:
+            self._body = Chunked()
+        elif response.length is not None:
+            self._body = Length(response.length)
+        else:
+            self._body = UntilClose()
+        self._unchunk = response.chunked and client.request.is_http_1_0
+        edited = client.edit(response, head, endless=isinstance(self._body, UntilClose))
+        # The object that came, if its head may go as it is: nothing is copied in the ordinary case.
+        self._read_body(data, len(head), edited, whole=edited is head)
+
+    def _read_body(self, data: bytes, start: int, head: bytes, *, whole: bool = False) -> None:
+        body, client = self._body, self._client
+        assert body is not None  # noqa: S101
+        assert client is not None  # noqa: S101
+        try:
+            end = start if body.complete else body.feed(data, start)
+        except MalformedBody as malformed:
+            self._fail(str(malformed))
+            return
+        if self._unchunk and isinstance(body, Chunked):
+            client.passed(b"".join([head, *(data[a:b] for a, b in body.pieces)]))
+        elif whole or start == 0:
+            client.passed(data if end == len(data) else data[:end])
+        else:
+            client.passed(head + data[start:end])
+        if body.complete:
+            self._complete(surplus=end < len(data))
+
+    def _complete(self, *, surplus: bool = False) -> None:
+        client, again = self._client, self._may_serve_again(surplus=surplus)
+        assert client is not None  # noqa: S101
+        self._client = self._answer = self._body = None
+        self.pause(False)
+        if again:
+            self._home.take_back(self)
+        else:
+            self.drop()
+        client.answered()
+
+    def _may_serve_again(self, *, surplus: bool) -> bool:
+        answer, client, transport = self._answer, self._client, self.transport
+        assert answer is not None  # noqa: S101
+        assert client is not None  # noqa: S101
+        if surplus or not answer.keep_alive or not client.request_is_sent or self.full:
+            return False
+        if isinstance(self._body, UntilClose) or transport is None or transport.is_closing():
+            return False
+        # What follows is what nodes were seen to do after refusing a request half-read.
+        if answer.status == 431:
+            return False
+        if answer.status == 400 and client.head_size > _POISONOUS_HEAD:
+            return False
+        return not (400 <= answer.status < 500 and transport.get_write_buffer_size() > 0)
+
+    def _fail(self, reason: str) -> None:
+        client = self._client
+        assert client is not None  # noqa: S101
+        self.drop()
+        client.lost(reason, untouched=not self._touched)

@@ -1,0 +1,130 @@
+"""The relay as a whole: what its connections share, and its clock."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from signals_proxy.relay.client import Awaited, ClientConnection
+from signals_proxy.relay.head import Request, parse_request
+from signals_proxy.relay.memory import Memory
+from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.sockets import whose_peers_left
+
+__all__ = ["Limits", "Relay"]
+
+LINGER_S: Final = 2.0
+"""How long a client may take to leave after our last word was sent."""
+
+_TICK_S: Final = 1.0
+_MEMORABLE_CUTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings of the relay: see ``limits`` in ``config.example.yaml``. Sizes are in bytes."""
+
+    head_size: int = 64 * 1024
+    head_timeout_s: float = 60.0
+    idle_timeout_s: float = 600.0
+    connections: int = 10_000
+    drain_s: float = 30.0
+    response_head_size: int = 1024 * 1024
+
+
+class Relay:
+    """Makes the protocols of a listener's connections: pass it to ``loop.create_server``.
+
+    ``route`` names the destination of a request target, or raises a ``SignalsError`` to refuse it.
+    Every one of ``destinations`` is closed with the relay.
+    """
+
+    def __init__(
+        self,
+        route: Callable[[str], Destination],
+        destinations: Sequence[Destination],
+        limits: Limits,
+    ) -> None:
+        self.head_size = limits.head_size
+        self.draining = False
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time()
+        self._route = route
+        self._destinations = destinations
+        self._limits = limits
+        self._patience_s = {
+            Awaited.REQUEST: limits.idle_timeout_s,
+            Awaited.HEAD: limits.head_timeout_s,
+            Awaited.BODY: limits.idle_timeout_s,
+            Awaited.READER: limits.idle_timeout_s,
+            Awaited.END: LINGER_S,
+            Awaited.NOTHING: math.inf,
+        }
+        self._clients: set[ClientConnection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.understand = Memory(self._understand, limit=4096)
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+
+    def __call__(self) -> ClientConnection:
+        """Return the protocol of a new connection."""
+        return ClientConnection(self)
+
+    def __len__(self) -> int:
+        """Return the number of connections."""
+        return len(self._clients)
+
+    def joined(self, client: ClientConnection) -> bool:
+        """See ``client.Switchboard``."""
+        self._clients.add(client)
+        self._empty.clear()
+        return len(self._clients) <= self._limits.connections
+
+    def left(self, client: ClientConnection) -> None:
+        """See ``client.Switchboard``."""
+        self._clients.discard(client)
+        if not self._clients:
+            self._empty.set()
+
+    async def drain(self) -> None:
+        """Let exchanges end, and no new ones begin: to be called when nobody listens any more.
+
+        Returns when every client has left, or after ``Limits.drain_s``.
+        """
+        self.draining = True
+        for client in list(self._clients):
+            if client.awaited() is Awaited.REQUEST:
+                client.expire()
+        try:
+            async with asyncio.timeout(self._limits.drain_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Cut what is left."""
+        self._timer.cancel()
+        for client in list(self._clients):
+            client.gone()
+        for destination in self._destinations:
+            destination.close()
+
+    def _understand(self, head: bytes) -> tuple[tuple[Request, Destination], bool]:
+        request, target = parse_request(head)
+        return (request, self._route(target)), len(request.cuts) <= _MEMORABLE_CUTS
+
+    def _tick(self) -> None:
+        # One timer for all time-outs: exact to a second, and free while nothing is late.
+        now = self.now = self._loop.time()
+        self._timer = self._loop.call_later(_TICK_S, self._tick)
+        held = {}
+        for client in list(self._clients):
+            if client.is_held():
+                held[client.transport] = client
+            elif now - client.since > self._patience_s[client.awaited()]:
+                client.expire()
+        for transport in whose_peers_left(held):
+            held[transport].gone()
+        for destination in self._destinations:
+            destination.tick(now)
