@@ -1,0 +1,167 @@
+"""Schema files as account types, and the mapping of the index that follows from them.
+
+A file of ``schemas/account/`` is a standard JSON Schema (draft 2020-12) and names a type; what all
+types share is in ``_common.json``, to which every file refers. ``writeOnly``, the standard's own
+word, marks a secret, and ``x-destination`` an attribute that decides where secrets travel to.
+
+Rule of the file: a keyword that the validation does not know is refused when the file is loaded.
+One that is silently ignored, or a mark on a nested attribute, would be a hole that nobody sees.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, SchemaError
+
+from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.formats import FORMATS
+from signals_proxy.errors import ConfigError, Detail, InvalidAccount
+
+__all__ = ["AccountType", "index_mapping", "load", "named"]
+
+_COMMON: Final = "_common.json"
+_PACKAGE: Final = Path(__file__).parent.parent
+# In an installed package, and in the repository.
+_FOLDERS: Final = (_PACKAGE / "schemas" / "account", _PACKAGE.parent / "schemas" / "account")
+
+_HEAD: Final = {"$schema", "title", "description", "type"}
+_TOGETHER: Final = {"required", "dependentRequired", "oneOf"}
+_MARKS: Final = {"title", "description", "default", "writeOnly", "x-destination"}
+_ASSERTIONS: Final = {
+    *("type", "format", "minLength", "maxLength", "minimum", "maximum", "anyOf"),
+    *("items", "maxItems", "propertyNames", "additionalProperties", "maxProperties"),
+}
+
+
+def load(folder: Path | None = None) -> Mapping[str, AccountType]:
+    """Return the account types by name, from the files of the package or of another folder.
+
+    Raises ``ConfigError`` for a schema that says something this program does not understand.
+    """
+    if folder is None:
+        folder = next(f for f in _FOLDERS if f.is_dir())
+    files = {path.name: _json(path) for path in sorted(folder.glob("*.json"))}
+    types = {}
+    for name in sorted(files.keys() - {_COMMON}):
+        try:
+            account_type = _account_type(name.removesuffix(".json"), files)
+        except (KeyError, TypeError, ValueError, SchemaError) as exc:
+            # What a schema says is no secret.
+            raise ConfigError(
+                f"not a schema of an account type: {exc}", file=folder / name
+            ) from exc
+        types[account_type.name] = account_type
+    index_mapping(types)  # refuses types that contradict each other
+    return types
+
+
+def named(types: Mapping[str, AccountType], name: str) -> AccountType:
+    """Return the type of that name. Raises ``InvalidAccount`` on ``type``, listing those known."""
+    if name in types:
+        return types[name]
+    detail = Detail("Unknown account type", value=name, expected=sorted(types))
+    raise InvalidAccount({"type": [detail]})
+
+
+def index_mapping(types: Mapping[str, AccountType]) -> dict[str, Any]:
+    """Return the mapping of the registry's index: nothing but public attributes can be searched.
+
+    Raises ``ConfigError`` if two types have an attribute of one name and of different kinds.
+    """
+    keyword = {"type": "keyword"}
+    properties = {
+        "type": {"type": "text", "fields": {"keyword": keyword}},
+        "_name": keyword,
+        "_tenant": keyword,
+        "_sealed": {"type": "object", "dynamic": False, "properties": {"key": keyword}},
+    }
+    for account_type in types.values():
+        for name, kind in account_type.mapping().items():
+            if properties.setdefault(name, kind) != kind:
+                raise ConfigError(f"'{name}' of '{account_type.name}' is not that of other types")
+    return {"dynamic": False, "properties": properties}
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as exc:
+        raise ConfigError("not JSON", file=path) from exc
+
+
+def _account_type(name: str, files: Mapping[str, Any]) -> AccountType:
+    _require(bool(re.fullmatch("[a-z][a-z0-9-]*", name)), f"'{name}' as a type's name")
+    own, common = files[f"{name}.json"], files[_COMMON]
+    _require(own["$ref"] == _COMMON and own["unevaluatedProperties"] is False, "another frame")
+    strange = own.keys() - _HEAD - _TOGETHER - {"$ref", "properties", "unevaluatedProperties"}
+    _require(not strange, f"keyword {sorted(strange)}")
+    twice = own["properties"].keys() & common["properties"].keys()
+    _require(not twice, f"attribute {sorted(twice)} again")
+    attributes = {
+        **_inlined(own["properties"], f"{name}.json", files),
+        **_inlined(common["properties"], _COMMON, files),
+    }
+    for attribute, schema in attributes.items():
+        _check_attribute(attribute, schema)
+    _check_together(own, attributes.keys())
+    whole = {key: own[key] for key in own if key in _HEAD | _TOGETHER}
+    whole |= {"properties": attributes, "additionalProperties": False}
+    Draft202012Validator.check_schema(whole)
+    return AccountType(name, whole)
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(f"it has {otherwise}")
+
+
+def _inlined(node: Any, name: str, files: Mapping[str, Any]) -> Any:
+    """Replace references by what they point to; what stands beside a reference is added."""
+    if not isinstance(node, dict):
+        return [_inlined(child, name, files) for child in node] if isinstance(node, list) else node
+    inlined = {key: _inlined(node[key], name, files) for key in node if key != "$ref"}
+    if "$ref" not in node:
+        return inlined
+    target_name, _, pointer = node["$ref"].partition("#")
+    target = files[target_name or name]
+    for step in pointer.split("/")[1:]:
+        target = target[step]
+    return {**_inlined(target, target_name or name, files), **inlined}
+
+
+def _check_attribute(name: str, schema: Mapping[str, Any]) -> None:
+    _require(bool(re.fullmatch("[a-z][a-z0-9_]*", name)) and name != "type", f"attribute '{name}'")
+    strange = schema.keys() - _MARKS - _ASSERTIONS
+    for part in _parts({key: schema[key] for key in schema if key in _ASSERTIONS}):
+        strange |= part.keys() - _ASSERTIONS
+        _require("anyOf" in part or isinstance(part["type"], str), f"'{name}' without a type")
+        _require(part.get("format", "line") in FORMATS, f"'{name}' of an unknown format")
+        _require(part.get("minLength", 0) <= part.get("maxLength", 0), f"'{name}' without bounds")
+    _require(not strange, f"'{name}' with {sorted(strange)}")
+    one, many = schema.get("anyOf", (None, {"items": None}))
+    _require(many["items"] == one, f"'{name}' with another choice than one or many")
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the schema and all that are within it."""
+    yield schema
+    within = [*schema.get("anyOf", ())]
+    within += [schema[key] for key in ("items", "propertyNames") if key in schema]
+    within += [schema["additionalProperties"]] if "additionalProperties" in schema else []
+    for child in within:
+        yield from _parts(child)
+
+
+def _check_together(schema: Mapping[str, Any], attributes: Any) -> None:
+    choice = [name for branch in schema.get("oneOf", ()) for name in branch["required"]]
+    pairs = schema.get("dependentRequired", {})
+    used = {*choice, *schema.get("required", ()), *pairs, *(o for p in pairs.values() for o in p)}
+    _require(used <= attributes, f"rules on {sorted(used - attributes)}")
+    single = all({*branch} == {"required"} for branch in schema.get("oneOf", ()))
+    _require(single and len(choice) == len(schema.get("oneOf", ())), "a choice of more than names")

@@ -1,0 +1,99 @@
+"""Only strict JSON objects pass, and no error quotes what came."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signals_proxy.account.body import MAX_DEPTH, parse
+from signals_proxy.errors import InvalidBody
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), VALUES, max_size=3))
+def test_what_json_writes_is_read_back(value):
+    """Any object without floats comes out as it was written, escaped or not."""
+    assert value == parse(json.dumps(value).encode())
+    assert value == parse(json.dumps(value, ensure_ascii=False).encode())
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_object_or_an_invalid_body(data):
+    """Nothing else is ever raised."""
+    with contextlib.suppress(InvalidBody):
+        assert isinstance(parse(data), dict)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "The body is empty; one JSON object is expected."),
+        (b" \n", "The body is empty; one JSON object is expected."),
+        (b'{\n  "a": 1,\n}', "The body is not valid JSON (line 3, column 1)."),
+        (b"{} {}", "The body is not valid JSON (line 1, column 4)."),
+        (b'{"a": "\xff"}', "The body is not UTF-8 (byte 8)."),
+        ('{"a": 1}'.encode("utf-16"), "The body is not UTF-8 (byte 1)."),
+        (b"\xef\xbb\xbf{}", "The body begins with a byte order mark; send it without."),
+        (b'{"a": 1, "a": 1}', "The body names something twice within one object."),
+        (b'{"b": {"a": 1, "a": 1}}', "The body names something twice within one object."),
+        (b'{"a": NaN}', "The body holds NaN or Infinity, which are not JSON."),
+        (b'{"a": -Infinity}', "The body holds NaN or Infinity, which are not JSON."),
+        (b"[]", "The body is not a JSON object."),
+        (b"null", "The body is not a JSON object."),
+        (
+            b'{"a": "\\ud800"}',
+            "The body holds half of a surrogate pair, which is no character.",
+        ),
+        (
+            b'{"a": [{"\\udc00": 1}]}',
+            "The body holds half of a surrogate pair, which is no character.",
+        ),
+        (b'{"a": "\x01"}', "The body is not valid JSON (line 1, column 8)."),
+    ],
+)
+def test_what_is_refused_and_in_which_words(data, message):
+    """Each kind of wrong body has its sentence."""
+    with pytest.raises(InvalidBody) as refused:
+        parse(data)
+    assert message == refused.value.message
+
+
+def nested(depth):
+    """An object that is the outermost of as many."""
+    return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
+
+
+def test_nesting_is_bounded():
+    """32 within one another pass, 33 and any number more do not."""
+    assert parse(nested(MAX_DEPTH))
+    for data in (nested(MAX_DEPTH + 1), b'{"a":' + b"[" * 500_000):
+        with pytest.raises(InvalidBody, match="nests more than 32"):
+            parse(data)
+
+
+def test_a_number_tells_how_it_was_written():
+    """What has a fraction or an exponent is no integer, nor is one that nobody needs."""
+    numbers = parse(b'{"a": 1, "b": 1.0, "c": 1e2, "d": 1e999, "e": ' + b"9" * 9999 + b"}")
+    assert [int, float, float, float, float] == [type(n) for n in numbers.values()]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"password": "hunter2"', b'{"a": "hunter2", "a": 1}', b'{"p": "hunter2\xff"}', b'"hunter2"'],
+)
+def test_no_error_holds_the_text(data):
+    """Neither the message nor a chained exception has the body."""
+    with pytest.raises(InvalidBody) as refused:
+        parse(data)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+    assert "hunter2" not in str(refused.value)

@@ -1,0 +1,175 @@
+"""Whoever may edit accounts cannot send a secret they do not know to a place of their own."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signals_proxy.account import Account, Ref, merge, schema
+from signals_proxy.errors import InvalidAccount
+from signals_proxy.secret import REDACTED, Secret
+
+TYPES = schema.load()
+EMAIL = {"host": "smtp.example.com", "port": 465}
+DEFAULTS = {
+    "enable_tls": False,
+    "enable_start_tls": False,
+    "trust_all": False,
+    "debug": False,
+    "simulate": False,
+    "disabled": False,
+}
+BEGIN = "-----BEGIN {0}-----\nMAMCAQA=\n-----END {0}-----\n"
+CERTIFICATE = BEGIN.format("CERTIFICATE")
+
+
+def validate(body, before=None, type_name="email"):
+    """What a PUT of the body would store."""
+    ref = Ref(type_name, "a")
+    return TYPES[type_name].validate(merge(body, before, TYPES[type_name], ref))
+
+
+def details(body, before=None, type_name="email"):
+    """The errors of a body, as they are answered."""
+    with pytest.raises(InvalidAccount) as refused:
+        validate(body, before, type_name)
+    return {name: [d.as_json() for d in found] for name, found in refused.value.details.items()}
+
+
+def stored(secrets, type_name="email", **public):
+    """A verified account from before."""
+    return Account(
+        Ref(type_name, "a"), public, {name: Secret(value) for name, value in secrets.items()}
+    )
+
+
+CHANGED = {
+    "host": "evil.test",
+    "port": 25,
+    "enable_tls": False,
+    "enable_start_tls": True,
+    "trusted_hosts": ["evil.test"],
+    "trust_all": True,
+    "ca_certificates": CERTIFICATE * 2,
+    "proxy_host": "evil.test",
+    "proxy_port": 1081,
+}
+BEFORE = {
+    **EMAIL,
+    **DEFAULTS,
+    "user": "u",
+    "enable_tls": True,
+    "trusted_hosts": ["a.test"],
+    "ca_certificates": CERTIFICATE,
+    "proxy_host": "p",
+    "proxy_port": 1080,
+}
+SECRETS = {"password": "p", "proxy_password": "q"}
+FULL = {**BEFORE, "proxy_user": "p"}
+
+
+def locked(*names):
+    """The wording of the lock."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return {
+        "error": "Must be sent again, or removed by null, because the account's destination "
+        f"changed ({listed})"
+    }
+
+
+def test_every_destination_is_tried():
+    """A new destination attribute gets its line above."""
+    assert TYPES["email"].destinations == CHANGED.keys()
+
+
+@pytest.mark.parametrize("name", sorted(CHANGED))
+def test_a_changed_destination_asks_for_every_kept_secret(name):
+    """Whoever may edit accounts cannot send a password to a host of their own."""
+    before = stored(SECRETS, **FULL)
+    found = details({**FULL, name: CHANGED[name]}, before)
+    assert {"password": [locked(name)], "proxy_password": [locked(name)]} == found
+
+
+@pytest.mark.parametrize("name", ["trusted_hosts", "ca_certificates", "enable_tls"])
+def test_a_removed_destination_is_a_changed_one(name):
+    """Left out or null, it is gone."""
+    before = stored(SECRETS, **FULL)
+    for body in ({n: FULL[n] for n in FULL if n != name}, {**FULL, name: None}):
+        assert locked(name) == details(body, before)["password"][0]
+
+
+def test_an_added_destination_is_a_changed_one():
+    """What was not there decides now."""
+    before = stored({"password": "p"}, **EMAIL, user="u")
+    found = details({**EMAIL, "user": "u", "trust_all": True, "trusted_hosts": "a"}, before)
+    assert {"password": [locked("trust_all", "trusted_hosts")]} == found
+
+
+def test_a_wrong_destination_is_a_changed_one():
+    """Its own error does not hide that the secret has to be sent again."""
+    before = stored({"password": "p"}, **EMAIL, user="u")
+    assert details({**EMAIL, "user": "u", "port": "x"}, before).keys() == {"port", "password"}
+
+
+def test_a_secret_that_is_sent_or_removed_is_not_asked_for():
+    """Only what is kept is locked, each secret by itself."""
+    before = stored(SECRETS, **FULL)
+    changed = {**FULL, "host": "evil.test"}
+    found = details({**changed, "password": "p", "proxy_password": REDACTED}, before)
+    assert {"proxy_password": [locked("host")]} == found
+    account = validate({**changed, "password": "new", "proxy_password": None}, before)
+    assert {"password": Secret("new")} == account.secrets
+
+
+def test_the_same_destination_written_otherwise_is_no_change():
+    """One string for an array of one, and a default that is spelt out, change nothing."""
+    before = stored(SECRETS, **FULL)
+    body = {**FULL, "trusted_hosts": "a.test", "enable_start_tls": None}
+    assert SECRETS.keys() == validate(body, before).secrets.keys()
+
+
+def test_a_default_of_a_newer_version_was_in_force_before():
+    """An account that was stored without it is not locked for it."""
+    before = stored({"password": "p"}, **EMAIL, user="u")
+    assert {"password"} == validate({**EMAIL, "user": "u"}, before).secrets.keys()
+
+
+def test_other_attributes_change_freely():
+    """Whatever does not decide where secrets travel to keeps them."""
+    before = stored(SECRETS, **FULL)
+    body = {**FULL, "default_from": "a@b.test", "user": "v", "disabled": True, "labels": {}}
+    assert SECRETS.keys() == validate(body, before).secrets.keys()
+
+
+def test_a_secret_that_is_a_destination_is_changed_by_sending_it(types):
+    """Sent means changed, even if it is what is stored: no answer tells whether it was."""
+    whole = dict(types["slack"].schema) | {"oneOf": []}
+    both = schema.AccountType("slack", whole)
+    before = stored({"url": "https://h", "token": "t"}, "slack")
+    for url, ok in (("https://h", False), ("https://evil", False), (None, False), (REDACTED, True)):
+        draft = merge({"url": url}, before, both, Ref("slack", "a"))
+        if ok:
+            assert {"url", "token"} == both.validate(draft).secrets.keys()
+        else:
+            with pytest.raises(InvalidAccount) as refused:
+                both.validate(draft)
+            assert {"token"} == refused.value.details.keys()
+    draft = merge({"url": "https://h"}, stored({"token": "t"}, "slack"), both, Ref("slack", "a"))
+    with pytest.raises(InvalidAccount):
+        both.validate(draft)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={n: st.sampled_from([FULL[n], CHANGED[n], None]) for n in CHANGED}
+    )
+)
+def test_no_combination_of_changes_keeps_a_secret(changes):
+    """However destinations are changed, a kept secret goes where it went before."""
+    before = stored(SECRETS, **FULL)
+    body = {**FULL, **changes}
+    try:
+        account = validate(body, before)
+    except InvalidAccount:
+        return
+    destinations = TYPES["email"].destinations
+    assert {n: FULL[n] for n in destinations} == {n: account.public.get(n) for n in destinations}

@@ -1,0 +1,111 @@
+"""No error tells a secret, wherever in the body it was put."""
+
+import pytest
+
+from signals_proxy.account import Ref, merge, schema
+from signals_proxy.errors import InvalidAccount
+from signals_proxy.secret import REDACTED
+
+TYPES = schema.load()
+EMAIL = {"host": "smtp.example.com", "port": 465}
+BEGIN = "-----BEGIN {0}-----\nMAMCAQA=\n-----END {0}-----\n"
+CERTIFICATE = BEGIN.format("CERTIFICATE")
+KEY = BEGIN.format("PRIVATE KEY")
+
+
+def validate(body, before=None, type_name="email"):
+    """What a PUT of the body would store."""
+    ref = Ref(type_name, "a")
+    return TYPES[type_name].validate(merge(body, before, TYPES[type_name], ref))
+
+
+def details(body, before=None, type_name="email"):
+    """The errors of a body, as they are answered."""
+    with pytest.raises(InvalidAccount) as refused:
+        validate(body, before, type_name)
+    return {name: [d.as_json() for d in found] for name, found in refused.value.details.items()}
+
+
+def test_unknown_attributes():
+    """The nearest known name is suggested; the value is not shown, for it may be a secret."""
+    assert details({**EMAIL, "passwrod": "hunter2", "enable_start_tsl": True, "zzz": {"a": 1}}) == {
+        "passwrod": [{"error": "Unknown attribute; did you mean 'password'?"}],
+        "enable_start_tsl": [{"error": "Unknown attribute; did you mean 'enable_start_tls'?"}],
+        "zzz": [{"error": "Unknown attribute"}],
+    }
+    assert details({**EMAIL, "_sealed": {}, "oauth2": {}}).keys() == {"_sealed", "oauth2"}
+
+
+def test_guessing_is_bounded():
+    """A body of nothing but typing errors does not buy a second of work with each kilobyte."""
+    found = details({**EMAIL, **{f"hosts{n}": "" for n in range(100)}})
+    guessed = ["; did you mean 'host'?" in only["error"] for (only,) in found.values()]
+    assert guessed == [True] * 16 + [False] * 84
+
+
+def test_too_many_elements_are_one_error():
+    """What each of them is does not matter any more."""
+    many = {"default_to": ["@"] * 5000, "labels": {f"-{n}": 1 for n in range(5000)}}
+    assert [*details({**EMAIL, **many})] == ["default_to", "labels"]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"user": REDACTED}, "user"),
+        ({"default_to": [REDACTED]}, "default_to"),
+        ({"labels": {"a": REDACTED}}, "labels"),
+        ({"user": "u", "password": f"x{REDACTED}"}, "password"),
+        ({"user": "u", "password": {"a": [REDACTED]}}, "password"),
+        ({"user": "u", "password": REDACTED}, "password"),
+    ],
+)
+def test_a_placeholder_stands_for_a_stored_secret_only(body, name):
+    """In public attributes, within a value, and where nothing is stored, it is an error."""
+    found = details({**EMAIL, **body})
+    assert [name] == [*found]
+    assert REDACTED in found[name][0]["error"]
+    assert "value" not in found[name][0]
+
+
+@pytest.mark.parametrize(
+    "extra", [{"description": KEY}, {"owner": CERTIFICATE}, {"labels": {"a": KEY}}]
+)
+def test_pem_stays_where_it_belongs(extra):
+    """A key that was pasted into a public attribute is neither stored nor repeated."""
+    assert details({**EMAIL, **extra}) == {
+        name: [{"error": "A PEM block does not belong here"}] for name in extra
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"password": ["hunter2"]},
+        {"password": 4711},
+        {"client_key": "hunter2"},
+        {"client_key": KEY + "hunter2"},
+        {"passwrod": "hunter2"},
+        {"client_certificate": KEY + "hunter2"},
+        {"client_certificate": "hunter2"},
+        {"labels": {KEY: "x"}},
+        {"description": "-----BEGIN hunter2"},
+        {"host": "smtp://user:hunter2@host"},
+        {"host": {"password": "hunter2"}},
+        {"port": "hunter2", "password": "hunter2"},
+        {"port": "x hunter2", "password": ["hunter2"]},
+        {"host": "hunter2" + "x" * 250},
+        {"session_timeout": 4711, "host": "4711 ", "password": "4711"},
+        {"session_timeout": float("inf")},
+    ],
+)
+def test_no_secret_is_in_an_error(body):
+    """Neither where it belongs nor where it was put by mistake."""
+    shown = str(details({**EMAIL, **body}))
+    assert not any(secret in shown for secret in ("hunter2", "4711", "inf'", "BEGIN"))
+
+
+def test_details_of_a_public_value_are_short():
+    """What is long is not sent back."""
+    assert "value" not in details({**EMAIL, "host": "a " * 129})["host"][0]
+    assert "value" in details({**EMAIL, "host": "a " * 128})["host"][0]
