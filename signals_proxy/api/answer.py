@@ -1,0 +1,73 @@
+"""Answers in Elasticsearch's shape, with the fields that every one of them carries."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from signals_proxy.errors import InvalidAccount, SignalsError, Unauthenticated, WrongMethod
+
+__all__ = ["error", "finish_fields", "internal_error", "json_answer", "of_error", "reason"]
+
+_JSON: Final = "application/json"
+
+
+def json_answer(status: int, body: Mapping[str, Any], *, pretty: bool = False) -> web.Response:
+    """Return a JSON answer; ``pretty`` lays it out as Elasticsearch does."""
+    if pretty:
+        text = json.dumps(body, ensure_ascii=False, indent=2, separators=(",", " : ")) + "\n"
+    else:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(status=status, body=text.encode(), headers={hdrs.CONTENT_TYPE: _JSON})
+
+
+def error(status: int, message: str, detail: Any = None) -> web.Response:
+    """Return an error in the one shape that all of ours have."""
+    body: dict[str, Any] = {"status": status, "error": message}
+    if detail is not None:
+        body["detail"] = detail
+    return json_answer(status, body)
+
+
+def internal_error(request_id: str) -> web.Response:
+    """Return the answer to what nobody foresaw: where to look, and nothing else."""
+    return error(500, f"Internal error; the proxy's log tells more about request {request_id}.")
+
+
+def of_error(failure: SignalsError) -> web.Response:
+    """Return the answer for one of our errors, with the fields that belong to it."""
+    detail = None
+    if isinstance(failure, InvalidAccount):
+        detail = {
+            name: [item.as_json() for item in items] for name, items in failure.details.items()
+        }
+    answer = error(failure.status, failure.message, detail)
+    if isinstance(failure, WrongMethod):
+        answer.headers[hdrs.ALLOW] = ",".join(failure.allowed)
+    if isinstance(failure, Unauthenticated):
+        for challenge in failure.challenges:
+            answer.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+    return answer
+
+
+def finish_fields(answer: web.StreamResponse, product: str | None, opaque_id: str | None) -> None:
+    """Set what every answer carries, and take away what only a web server would add.
+
+    ``product`` is the cluster's ``X-elastic-product``, without which official clients take us for
+    something else. ``opaque_id`` is the request's ``X-Opaque-Id``, which Elasticsearch gives back.
+    """
+    fields = answer.headers
+    fields.popall(hdrs.SERVER, None)
+    fields["X-Content-Type-Options"] = "nosniff"
+    fields[hdrs.CACHE_CONTROL] = "no-store"
+    if product is not None:
+        fields["X-elastic-product"] = product
+    if opaque_id is not None:
+        fields["X-Opaque-Id"] = opaque_id
+
+
+def reason(status: int) -> str:
+    """Return the words for a status, such as ``Not Found``."""
+    return HTTPStatus(status).phrase

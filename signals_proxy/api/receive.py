@@ -1,0 +1,144 @@
+"""What a request says: its target, its caller, its body.
+
+Rules of the file: a body is asked for only by :func:`body`, and only once everything that can be
+refused without it has been: it may hold a password, and a client that sent
+``Expect: 100-continue`` is waiting for a reason to keep it.
+"""
+
+import asyncio
+import re
+import zlib
+from typing import Final
+
+from aiohttp import HttpVersion11, hdrs, web
+
+from signals_proxy.account.body import MAX_BODY
+from signals_proxy.authorization import CREDENTIAL_FIELDS, Caller
+from signals_proxy.errors import (
+    BodyTooLarge,
+    Forbidden,
+    InvalidBody,
+    InvalidParameter,
+    WrongMediaType,
+)
+from signals_proxy.secret import Secret
+
+__all__ = ["awaits_continue", "body", "caller", "one_field", "refuse_web_pages", "target"]
+
+# RFC 9110 8.3.1: type "/" subtype, then parameters; which ones does not matter here.
+_MEDIA_TYPE: Final = re.compile(
+    r"\s*application/(?:json|vnd\.elasticsearch\+json)\s*(?:;.*)?", re.IGNORECASE
+)
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_CONTINUED: Final = web.RequestKey("continued", bool)
+
+
+def target(request: web.Request) -> str:
+    """Return the request target as it stood on the wire, one character for each byte."""
+    return request.raw_path.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def one_field(request: web.Request, name: str) -> str | None:
+    """Return a field's value, None if it is absent, repeated or not printable ASCII."""
+    values = request.headers.getall(name, [])
+    if len(values) != 1 or not values[0].isascii() or not values[0].isprintable():
+        return None
+    return values[0]
+
+
+def caller(request: web.Request, address: str | None) -> Caller:
+    """Return who asks. Raises :class:`InvalidParameter` for a credential field given twice."""
+    credentials = []
+    for name in CREDENTIAL_FIELDS:
+        values = request.headers.getall(name, [])
+        if len(values) > 1:
+            raise InvalidParameter(f"multiple values for single-valued header [{name}].")
+        credentials += [(name, Secret(value)) for value in values]
+    return Caller(tuple(credentials), address, one_field(request, hdrs.HOST))
+
+
+def refuse_web_pages(request: web.Request) -> None:
+    """Refuse what only a browser sends on behalf of a page: nobody serves pages here.
+
+    Raises :class:`Forbidden` for any ``Origin``, and any ``Sec-Fetch-Site`` but ``none`` (which is
+    a person typing the address; W3C Fetch Metadata, 2.3).
+    """
+    site = request.headers.getall("Sec-Fetch-Site", [])
+    if hdrs.ORIGIN in request.headers or any(value != "none" for value in site):
+        raise Forbidden("Web pages may not use this address.")
+
+
+def awaits_continue(request: web.Request) -> bool:
+    """Tell whether the client still waits for a ``100 Continue`` before it sends its body."""
+    return (
+        request.version >= HttpVersion11
+        and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+        and not request.get(_CONTINUED, False)
+        and not request.content.is_eof()
+    )
+
+
+async def body(request: web.Request, timeout_s: float) -> bytes:
+    """Return the body, inflated if it came as gzip.
+
+    ``timeout_s`` is the time in which it has to have come whole.
+
+    Raises :class:`WrongMediaType`, :class:`BodyTooLarge` and :class:`InvalidBody`.
+    """
+    is_gzip = _coding(request)
+    if request.can_read_body or hdrs.CONTENT_TYPE in request.headers:
+        types = request.headers.getall(hdrs.CONTENT_TYPE, [])
+        if len(types) != 1 or not _MEDIA_TYPE.fullmatch(types[0]):
+            raise WrongMediaType("Accounts must be of content type application/json")
+    if (request.content_length or 0) > MAX_BODY:
+        raise _too_large()
+    if awaits_continue(request):
+        request[_CONTINUED] = True
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer proper has not begun: aiohttp counts what was written to tell.
+        request.writer.output_size = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            data = await _read(request)
+    except TimeoutError as error:
+        raise InvalidBody(f"The body did not arrive within {timeout_s:g} s.") from error
+    except web.RequestPayloadError as error:
+        raise InvalidBody("The body's framing is broken.") from error
+    return _inflate(data) if is_gzip else data
+
+
+async def _read(request: web.Request) -> bytes:
+    data = bytearray()
+    async for piece in request.content.iter_any():
+        data += piece
+        if len(data) > MAX_BODY:
+            raise _too_large()
+    return bytes(data)
+
+
+def _coding(request: web.Request) -> bool:
+    """Tell whether the body is gzip; raises :class:`WrongMediaType` for any other coding."""
+    codings = [value.strip().lower() for value in request.headers.getall(hdrs.CONTENT_ENCODING, [])]
+    if codings in ([], ["identity"]):
+        return False
+    if codings in (["gzip"], ["x-gzip"]):
+        return True
+    raise WrongMediaType("Bodies may be of content encoding gzip, or of none")
+
+
+def _inflate(data: bytes) -> bytes:
+    """Return the inflated body; a bomb is stopped one byte after the limit."""
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        inflated = inflater.decompress(data, MAX_BODY + 1)
+    except zlib.error as error:
+        raise InvalidBody("The body is not gzip, as its content encoding says.") from error
+    if len(inflated) > MAX_BODY:
+        raise _too_large()
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidBody("The gzip body is cut short, or something follows it.")
+    return inflated
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")

@@ -1,0 +1,25 @@
+"""Who may do what: one question, asked before anything else of every account call.
+
+A backend answers it with the caller's own credentials. What it cannot decide it refuses: an
+authorizer that fails never means yes.
+"""
+
+from signals_proxy.authorization.none import Anybody
+from signals_proxy.authorization.question import (
+    CREDENTIAL_FIELDS,
+    Action,
+    Authorizer,
+    Caller,
+    Identity,
+)
+from signals_proxy.authorization.settings import AuthorizationSettings
+
+__all__ = [
+    "CREDENTIAL_FIELDS",
+    "Action",
+    "Anybody",
+    "AuthorizationSettings",
+    "Authorizer",
+    "Caller",
+    "Identity",
+]

@@ -1,0 +1,185 @@
+"""The official client, made for one worker.
+
+Its connections carry the proxy's own credentials and are never shared with the data plane, nor
+with anything that acts as a caller.
+
+Rules of the file: what the client would log, warn of or guess by itself is turned off here, once:
+
+- *Request logs.* At ``DEBUG`` the client writes each body, there and back. None is written.
+- *Warnings.* A ``Warning`` field becomes a Python warning in the client, which a filter may turn
+  into an exception, after the write it came with. They are logged once each instead; callers never
+  see them.
+- *Numbers.* A stored document is read so that each retyping of a value stays visible (see
+  :class:`StrictJson`), for everything in it is bound to its seal.
+"""
+
+import json
+import logging
+import math
+import ssl
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from aiohttp import ClientConnectorError
+from elastic_transport import (
+    AiohttpHttpNode,
+    HttpHeaders,
+    JsonSerializer,
+    SerializationError,
+)
+from elastic_transport import ConnectionError as ConnectionFailed
+from elastic_transport.client_utils import url_to_node_config
+from elasticsearch import AsyncElasticsearch
+
+from signals_proxy.registry.settings import (
+    ApiKeyCredentials,
+    BasicCredentials,
+    BearerCredentials,
+    RegistrySettings,
+)
+
+__all__ = ["READ_TIMEOUT_S", "NeverConnected", "connect"]
+
+READ_TIMEOUT_S: Final = 10.0
+
+_WARNINGS_REMEMBERED: Final = 100
+_LONGEST_INTEGER: Final = 20  # digits; 2^63 has 19
+_DEEPEST: Final = 100  # levels; an account's body has at most 32
+
+_logger = logging.getLogger(__name__)
+
+
+def connect(
+    settings: RegistrySettings,
+    hosts: Sequence[str],
+    ssl_context: ssl.SSLContext | None,
+    *,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> AsyncElasticsearch:
+    """Return a client of the nodes ``hosts`` (``https://name:9200``); nothing is sent yet.
+
+    ``read_timeout_s`` is the time that one try of a request may take, unless it says otherwise.
+
+    A read is tried up to three times when a connection breaks; callers turn that off for writes.
+    """
+    nodes = [url_to_node_config(host, use_default_ports_for_scheme=True) for host in hosts]
+    if ssl_context is not None:
+        nodes = [
+            node.replace(ssl_context=ssl_context) if node.scheme == "https" else node
+            for node in nodes
+        ]
+    return AsyncElasticsearch(
+        nodes,
+        node_class=RegistryNode,
+        request_timeout=read_timeout_s,
+        max_retries=2,
+        retry_on_timeout=False,
+        serializers={"application/json": StrictJson()},
+        **_authentication(settings),
+    )
+
+
+def _authentication(settings: RegistrySettings) -> dict[str, Any]:
+    match settings.credentials:
+        case BasicCredentials(username, password):
+            return {"basic_auth": (username, password.reveal())}
+        case ApiKeyCredentials(key):
+            return {"api_key": key.reveal()}
+        case BearerCredentials(token):
+            return {"bearer_auth": token.reveal()}
+        case None:
+            return {}
+
+
+class NeverConnected(ConnectionFailed):
+    """No connection could be made, or no TLS handshake completed: nothing was sent."""
+
+
+class RegistryNode(AiohttpHttpNode):
+    """A node of the cluster that keeps what passes to itself, and its warnings in our log."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: set[str] = set()
+
+    async def perform_request(  # type: ignore[override]  # as the parent's own
+        self, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Do as the parent does, and take the warnings out of the answer.
+
+        Raises :class:`NeverConnected` where the parent raises one error for connecting and sending;
+        only here is the cause still at hand.
+        """
+        try:
+            answer = await super().perform_request(*args, **kwargs)
+        except ConnectionFailed as error:
+            if error.errors and isinstance(error.errors[0], ClientConnectorError):
+                raise NeverConnected(error.message, error.errors) from error
+            raise
+        warning = answer.meta.headers.get("warning")
+        if warning is None:
+            return answer
+        if warning not in self._told and len(self._told) < _WARNINGS_REMEMBERED:
+            self._told.add(warning)
+            _logger.warning("warning of the cluster", extra={"fields": {"text": warning}})
+        kept = {
+            name: value for name, value in answer.meta.headers.items() if name.lower() != "warning"
+        }
+        return answer._replace(meta=replace(answer.meta, headers=HttpHeaders(kept)))
+
+    def _log_request(self, *args: Any, **kwargs: Any) -> None:
+        """Log nothing: the parent writes whole bodies."""
+
+
+class StrictJson(JsonSerializer):
+    """JSON that keeps apart what a seal keeps apart.
+
+    What no sealed account holds, a number with a fraction, one too large for anybody, a number
+    that is none, a key given twice, is read as a ``float``: an account that shows one cannot be
+    verified, and no reading of it ends in an error. (Elasticsearch refuses most of them when they
+    are written as JSON; other ways into an index exist.)
+    """
+
+    def loads(self, data: bytes) -> Any:
+        """Return the value; raises :class:`SerializationError`, which quotes nothing."""
+        if not data:
+            return None
+        try:
+            value = json.loads(data, parse_int=_integer, object_pairs_hook=_object)
+        except (ValueError, RecursionError):
+            # From None: the cause holds the whole text.
+            raise SerializationError("not JSON") from None
+        if not _is_shallow(value):
+            raise SerializationError("nested too deeply")
+        return value
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses to convert thousands of digits, and takes long for hundreds of thousands.
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+def _is_shallow(value: Any) -> bool:
+    """Tell whether what comes after may walk through the value recursively."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return not level
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        # Readers disagree about which of the two counts; so neither does.
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                members[name] = math.nan
+            seen.add(name)
+    return members

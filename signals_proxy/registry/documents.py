@@ -1,0 +1,233 @@
+"""Accounts as documents: read, write guarded, delete guarded.
+
+Rules of the file:
+
+- Reads are realtime (*Get* API) and may be repeated by the client. Writes never are. The transport
+  would repeat any method whose connection broke, and the HTTP client below it each idempotent one:
+  a guarded write that did execute would come back as a conflict with itself. So writes are
+  ``POST _bulk``, with ``max_retries=0``.
+- A write whose answer did not arrive is looked for instead: the box of an account is unique to the
+  one sealing that made it, so finding it means that this write is what is stored, and not finding
+  it that nobody can tell (:class:`Lost`, :class:`TimedOut`): it may still be on its way.
+- Every write is guarded: ``create``, or by sequence number and primary term of what was read.
+- ``refresh=true``: writes are rare and small, and once one has returned, each proxy's search shows
+  it. Waiting for the next refresh would cost up to a second each.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from elasticsearch import AsyncElasticsearch
+
+from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.document import SEALED, SealedAccount
+from signals_proxy.account.ref import Ref
+from signals_proxy.account.schema import index_mapping
+from signals_proxy.errors import (
+    NotConnected,
+    Refused,
+    SignalsError,
+    UpstreamError,
+    VersionConflict,
+)
+from signals_proxy.registry.border import Unreadable, border, error_type, refusal
+from signals_proxy.registry.index import GUARD, RegistryIndex
+
+__all__ = ["WRITE_TIMEOUT_S", "Registry", "Stored", "Version"]
+
+WRITE_TIMEOUT_S: Final = 30.0
+
+_UNASSIGNED: Final = (-2, 0)
+"""Sequence number and primary term of a deletion that was only inferred, as Elasticsearch has it."""
+
+_UNREADABLE: Final[Mapping[str, Any]] = {SEALED: {"box": math.nan}}
+"""Stands for a stored document that is no readable JSON: it can never be verified."""
+
+# The cluster gives up before we do, so that it is the cluster who says whether it was done.
+_CLUSTER_TIMEOUT: Final = "20s"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which state of a document this is; ``seq_no`` and ``primary_term`` guard a write to it."""
+
+    version: int
+    seq_no: int
+    primary_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An account as it lies in the index; nothing about it has been verified."""
+
+    account: SealedAccount
+    version: Version
+
+
+class Registry:
+    """The accounts of one index.
+
+    ``write_timeout_s`` is the time that one write may take. ``product`` is the value of ``X-elastic-product`` that the cluster gave last, if any.
+    """
+
+    def __init__(
+        self,
+        client: AsyncElasticsearch,
+        index: str,
+        types: Mapping[str, AccountType],
+        *,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+    ) -> None:
+        self._client = client
+        self._writing = client.options(request_timeout=write_timeout_s, max_retries=0)
+        self._index = RegistryIndex(client, index, index_mapping(types))
+        self.product: str | None = None
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def get(self, ref: Ref) -> Stored | None:
+        """Return the account, or None if there is none, or no index yet.
+
+        Raises :class:`ForeignIndex` and every other :class:`UpstreamError`.
+        """
+        try:
+            found = await self._read(ref)
+        except Unreadable:
+            # Whoever may write the index must not be able to make an account undeletable.
+            found = await self._read(ref, source=False)
+        if found is None:
+            return None
+        await self._index.check()
+        source = found.get("_source", _UNREADABLE)
+        return Stored(SealedAccount(ref, source), _version(found))
+
+    async def put(self, sealed: SealedAccount, expected: Version | None) -> Version:
+        """Store the account and return its new version.
+
+        ``expected`` is what is to be replaced; None means that there must be nothing yet.
+
+        Raises :class:`VersionConflict` if something else is stored, :class:`Lost` or
+        :class:`TimedOut` if nobody can tell whether it was written, and every other
+        :class:`UpstreamError` if it was not.
+        """
+        action = _action(self._index.name, sealed.ref)
+        action["dynamic_templates"] = GUARD
+        if expected is None:
+            operation: dict[str, Any] = {"create": action}
+        else:
+            operation = {"index": action | _guard(expected)}
+        await self._index.ensure()
+        try:
+            item = await self._write("write the account", [operation, dict(sealed.source)])
+            if item["status"] == 400 and await self._index.ensure():
+                # The index had vanished, and the guard refused the one that came by itself.
+                item = await self._write("write the account", [operation, dict(sealed.source)])
+            return _outcome("write the account", item, sealed.ref)
+        except NotConnected:
+            raise
+        except (UpstreamError, VersionConflict):
+            # A conflict too: something between us and the node may have sent the write twice.
+            stored = await self._look(sealed.ref)
+            if stored is not None and _box(stored.account) == _box(sealed):
+                return stored.version
+            raise
+
+    async def delete(self, ref: Ref, expected: Version) -> Version:
+        """Delete the account, if it is still the one that was read; return the last version.
+
+        Raises as :meth:`put` does.
+        """
+        operation = {"delete": _action(self._index.name, ref) | _guard(expected)}
+        try:
+            item = await self._write("delete the account", [operation])
+            return _outcome("delete the account", item, ref)
+        except NotConnected:
+            raise
+        except UpstreamError:
+            # Gone is gone, whoever did it.
+            if await self._is_gone(ref):
+                return Version(expected.version + 1, *_UNASSIGNED)
+            raise
+
+    async def _read(self, ref: Ref, *, source: bool = True) -> Mapping[str, Any] | None:
+        act = "read the account"
+        with border(act):
+            answer = await self._client.options(ignore_status=404).get(
+                index=self._index.name, id=ref.document_id, source=source
+            )
+        self._notice(answer.meta.headers)
+        body: dict[str, Any] = answer.body
+        if body.get("found") is True:
+            return body
+        kind = error_type(body)
+        if kind == "index_not_found_exception":
+            self._index.forget()
+        elif kind:
+            raise refusal(act, answer.meta.status, kind)
+        return None
+
+    async def _look(self, ref: Ref) -> Stored | None:
+        try:
+            return await self.get(ref)
+        except SignalsError:
+            return None
+
+    async def _is_gone(self, ref: Ref) -> bool:
+        try:
+            return await self._read(ref) is None
+        except SignalsError:
+            return False
+
+    async def _write(self, act: str, operations: list[dict[str, Any]]) -> Mapping[str, Any]:
+        """Send one operation and return the cluster's answer to it."""
+        with border(act):
+            answer = await self._writing.perform_request(
+                "POST",  # the client's own bulk() is a PUT: see the rules above
+                "/_bulk",
+                params={"refresh": "true", "pipeline": "_none", "timeout": _CLUSTER_TIMEOUT},
+                headers={"accept": "application/json", "content-type": "application/x-ndjson"},
+                body=operations,
+            )
+        self._notice(answer.meta.headers)
+        match answer.body:
+            case {"items": [item]} if len(item) == 1:
+                only: dict[str, Any]
+                (only,) = item.values()
+                return only
+        raise Refused(f"The cluster's answer made no sense when it was to {act}.")
+
+    def _notice(self, fields: Mapping[str, str]) -> None:
+        self.product = fields.get("x-elastic-product", self.product)
+
+
+def _action(index: str, ref: Ref) -> dict[str, Any]:
+    return {"_index": index, "_id": ref.document_id}
+
+
+def _guard(expected: Version) -> dict[str, Any]:
+    return {"if_seq_no": expected.seq_no, "if_primary_term": expected.primary_term}
+
+
+def _outcome(act: str, item: Mapping[str, Any], ref: Ref) -> Version:
+    status = item["status"]
+    if status in {200, 201}:
+        return _version(item)
+    if status in {404, 409}:
+        raise VersionConflict(
+            f"The account {ref.document_id} was changed or deleted meanwhile. Read it again, and"
+            " repeat the change if it is still wanted."
+        )
+    raise refusal(act, status, error_type(item))
+
+
+def _version(answer: Mapping[str, Any]) -> Version:
+    return Version(answer["_version"], answer["_seq_no"], answer["_primary_term"])
+
+
+def _box(account: SealedAccount) -> Any:
+    sealed = account.source.get(SEALED)
+    return sealed.get("box") if isinstance(sealed, Mapping) else None
