@@ -196,7 +196,7 @@ def _node(url: str, host_field: Literal["client", "upstream"] | None) -> _Node:
     tls = parts.scheme == "https"
     name = parts.hostname or ""
     authority = f"[{name}]" if ":" in name else name
-    if parts.port is not None:
+    if parts.port not in {None, 443 if tls else 80}:  # as clients write it (RFC 9110 7.2)
         authority += f":{parts.port}"
     # Managed clusters are reached by https and a name, and route by it; everything else sees the
     # Host field that the client wrote.

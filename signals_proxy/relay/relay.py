@@ -93,6 +93,8 @@ class Relay:
         Returns when every client has left, or after ``Limits.drain_s``.
         """
         self.draining = True
+        # A connection may still come in that was accepted before: it gets a moment to ask.
+        self._patience_s[Awaited.REQUEST] = _TICK_S
         for client in list(self._clients):
             if client.awaited() is Awaited.REQUEST:
                 client.expire()

@@ -114,7 +114,7 @@ class Setting:
 
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait until it is true; a test that waits in vain is ended by its own time limit."""
-    while not true():  # noqa: ASYNC110
+    while not true():
         await asyncio.sleep(0.005)
 
 
@@ -340,6 +340,7 @@ async def test_a_node_that_does_not_take_the_connection_in_time() -> None:
         ("http://es.example:9200", None, None),
         ("http://es.example", "upstream", b"es.example"),
         ("https://es.example:9243", None, b"es.example:9243"),
+        ("https://es.example:443", None, b"es.example"),
         ("https://es.example:9243", "client", None),
         ("https://10.0.0.1:9200", None, None),
         ("https://[::1]:9200", None, None),

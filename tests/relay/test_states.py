@@ -201,7 +201,7 @@ async def test_no_node() -> None:
     await tell(play, GET)
     assert bytes(play.wire.written) == (
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
-        b"content-length: 197\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n"
+        b"content-length: 211\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n"
         b"retry-after: 1\r\nconnection: close\r\n\r\n"
         b'{"error":{"root_cause":[{"type":"node_not_connected_exception",'
         b'"reason":"no connection to node:9200: refused"}],"type":"node_not_connected_exception",'
@@ -290,6 +290,18 @@ async def test_draining_closes_idle_connections_at_once() -> None:
     await answer(play, OK)
     await play.relay.drain()
     assert (play.wire.closed, len(play.relay)) == (True, 0)
+
+
+async def test_draining_does_not_wait_for_who_came_last() -> None:
+    """A client that was accepted while draining began, and asks nothing, is not waited for."""
+    play = Play()
+    play.client.since = play.relay.now
+    play.relay.left(play.client)
+    await play.relay.drain()
+    play.relay.joined(play.client)
+    play.client.since -= 2
+    play.relay._tick()
+    assert play.wire.aborted is True
 
 
 async def test_draining_is_bounded() -> None:

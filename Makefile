@@ -1,0 +1,65 @@
+# The one way to set this project up, run it and check it. A bare machine with make and
+# Python 3.11 is enough: each target makes the environment that it needs, in .venv.
+
+PYTHON ?= python3
+LISTEN ?= 127.0.0.1:9201
+UPSTREAM ?=
+DATA ?= .run
+NODE_PORT ?= 9200
+HEALTH ?= 127.0.0.1:9203
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check fix lock clean FORCE
+
+BIN := .venv/bin
+FULL_COVERAGE := signals_proxy/account/*,signals_proxy/relay/head.py,signals_proxy/relay/body.py,$\
+	signals_proxy/secret.py,signals_proxy/errors.py
+
+help: ## list what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo '  make run UPSTREAM=http://host:9200[,…]  a cluster that exists, instead of an embedded one'
+	@echo '           LISTEN=$(LISTEN)  DATA=$(DATA)  NODE_PORT=$(NODE_PORT)  HEALTH=$(HEALTH)'
+	@echo '           PYTHON=$(PYTHON)  the Python that .venv is made with'
+
+run: .venv/run.stamp ## start an Elasticsearch and the proxy in front of it, until Ctrl-C
+	@exec $(BIN)/python -P -m signals_proxy run --listen '$(LISTEN)' --data '$(DATA)' \
+		--node-port '$(NODE_PORT)' --health '$(HEALTH)' --upstream '$(UPSTREAM)'
+
+test: .venv/dev.stamp ## run all tests, against real servers, and require their coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='$(FULL_COVERAGE)' --fail-under=100
+	$(BIN)/coverage report --fail-under=95
+
+test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
+	$(BIN)/python -m pytest -q $(wildcard tests/account tests/relay/test_head.py \
+		tests/relay/test_body.py tests/test_secret.py tests/test_errors.py)
+
+check: .venv/dev.stamp ## check format, rules, types and the import table
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/dev.stamp ## format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/dev.stamp ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest)
+	sh requirements/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove all that these targets made, but for the data of `make run`
+	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
+
+.venv/%.stamp: requirements/%.txt requirements/install.sh requirements/install.py pyproject.toml
+	@sh requirements/install.sh '$(PYTHON)' $*
+	@touch $@
+
+# An environment knows the folder that it was made in: moved or copied, it is made anew.
+ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))
+.venv/run.stamp .venv/dev.stamp: FORCE
+endif
+FORCE:

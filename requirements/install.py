@@ -1,0 +1,128 @@
+"""Install a requirements file, then this project, into the environment of this interpreter.
+
+Shows how far it is, and turns the usual failures into one sentence and a remedy. All that pip said
+is in ``.venv/install.log``.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+LOG: Final = Path(".venv/install.log")
+PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
+
+REASONS: Final = (
+    (
+        r"No space left on device",
+        "the disk is full",
+        "make room (about 400 MB) and start again",
+    ),
+    (
+        r"DO NOT MATCH THE HASHES",
+        "a package is not the one that was locked",
+        "start again; if it stays so, a proxy or mirror on the way changes files",
+    ),
+    (
+        r"Retrying|ConnectionError|Connection to|ProxyError|SSLError|timed out",
+        "the package registry does not answer",
+        "check the network (HTTPS_PROXY, or a mirror by PIP_INDEX_URL) and start again",
+    ),
+    (
+        r"Permission denied|Read-only file system",
+        "a file cannot be written",
+        "make this folder writable and start again",
+    ),
+)
+
+
+def main(name: str) -> int:
+    """Install ``requirements/<name>.txt``; return the exit status."""
+    requirements = Path(__file__).parent / f"{name}.txt"
+    total = len(re.findall(r"^\S+==", requirements.read_text("utf-8"), re.MULTILINE))
+    LOG.write_bytes(b"")
+    # The file is complete, and each package in it has its hashes: nothing is left to resolve.
+    packages = ("--require-hashes", "--no-deps", "--retries=2", "--timeout=20")
+    # Built with what was installed just now, so that no second environment is downloaded.
+    project = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
+    steps = ((*packages, "-r", str(requirements)), Progress(total)), (project, Progress(0))
+    for arguments, progress in steps:
+        if status := install(arguments, progress):
+            tell_failure()
+            return status
+    return 0
+
+
+def install(arguments: tuple[str, ...], progress: "Progress") -> int:
+    """Run ``pip install`` and show the packages as they come; return its exit status."""
+    with (
+        LOG.open("a", encoding="utf-8") as log,
+        subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
+            [*PIP, "install", "--progress-bar=off", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as pip,
+    ):
+        for line in pip.stdout or ():
+            log.write(line)
+            progress.take(line)
+    progress.end()
+    return pip.returncode
+
+
+class Progress:
+    """One line that changes on a terminal; elsewhere a line now and then; none for no packages."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.count = 0
+        self.terminal = sys.stdout.isatty() and total > 0
+
+    def take(self, line: str) -> None:
+        """Look at one line of pip's for what it is about to do."""
+        if found := re.match(r"(?:Collecting|Requirement already satisfied:) ([\w.-]+)", line):
+            self.count += 1
+            self.show(found[1], always=self.count % 10 == 0)
+        elif found := re.match(r"\s*Downloading ([\w.]+)\S* (\([\d.]+ MB\))", line):
+            self.show(f"{found[1]} {found[2]}", always=True)
+        elif line.startswith("Installing collected packages"):
+            self.show("installing", always=True)
+
+    def show(self, what: str, *, always: bool) -> None:
+        """Show the state, or keep silent where lines cannot be overwritten."""
+        text = f"packages {min(self.count, self.total)} of {self.total}: {what}"
+        if self.terminal:
+            sys.stdout.write(f"\r\x1b[K{text[:78]}")
+        elif always and self.total > 0:
+            sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Clear the line away."""
+        if self.terminal:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+
+
+def tell_failure() -> None:
+    """Say the likeliest reason of a failure, by what pip said."""
+    said = LOG.read_text("utf-8")
+    reason, remedy = "pip failed", "it says why there; start again once that is mended"
+    for pattern, its_reason, its_remedy in REASONS:
+        if re.search(pattern, said):
+            reason, remedy = its_reason, its_remedy
+            break
+    sys.stderr.write(
+        f"signals-proxy: error: the packages cannot be installed: {reason} (see {LOG})\n"
+        f"signals-proxy: hint: {remedy}\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except KeyboardInterrupt:  # pip ends by itself, and what it had begun is begun anew
+        sys.exit(130)

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Writes run.txt (the proxy, the embedded cluster, the build) and dev.txt (tests and checks as well)
+# from pyproject.toml: every package with its version and the hashes of all its files, for every
+# Python and machine that is supported. Versions stay as they are unless --upgrade is given.
+set -eu
+tool=$(mktemp -d)
+trap 'rm -rf "$tool"' EXIT
+.venv/bin/python -m venv "$tool"
+"$tool/bin/pip" --quiet --disable-pip-version-check install 'uv==0.13.9'
+.venv/bin/python -c 'import pathlib, tomllib
+print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"])
+' >"$tool/build.in"
+# What the build back end asks for where a project is installed in place.
+echo editables >>"$tool/build.in"
+lock() {
+	out=$1
+	shift
+	"$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--output-file "$out" "$@" pyproject.toml "$tool/build.in"
+}
+lock requirements/run.txt --extra embedded "$@"
+lock requirements/dev.txt --constraint requirements/run.txt --extra embedded \
+	--group test --group check "$@"

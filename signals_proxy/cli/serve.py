@@ -1,0 +1,44 @@
+"""``signals-proxy serve``: the proxy, as in production."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from signals_proxy import config, server
+from signals_proxy.cli.voice import tell
+from signals_proxy.relay.probe import reach
+from signals_proxy.supervisor import check_files, supervise
+from signals_proxy.telemetry import log
+
+__all__ = ["serve"]
+
+
+@click.command
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The configuration; config.example.yaml documents every setting.",
+)
+@click.option("--check", is_flag=True, help="Check it, reach the cluster, and end.")
+@click.pass_context
+def serve(context: click.Context, file: Path, check: bool) -> None:
+    """Serve clients until SIGTERM or Ctrl-C, then drain; a second Ctrl-C ends at once."""
+    if check:
+        asyncio.run(_check(file))
+        return
+    log.set_up()
+    if not asyncio.run(supervise(file, os.environ)):
+        context.exit(130)
+
+
+async def _check(file: Path) -> None:
+    settings = config.load(file, os.environ)
+    with settings.locating():
+        check_files(settings)
+    reached = await reach(settings.upstream, server.tls_for(settings.upstream))
+    tell(f"the configuration is right, and {reached.url} answers (status {reached.status})")

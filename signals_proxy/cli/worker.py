@@ -1,0 +1,38 @@
+"""``signals-proxy worker``: one worker, started by the supervisor and by nobody else."""
+
+import os
+import socket
+from pathlib import Path
+
+import click
+import uvloop
+
+from signals_proxy import config, server
+from signals_proxy.errors import ConfigError
+from signals_proxy.telemetry import log
+from signals_proxy.telemetry.status import Failed, StatusPipe
+from signals_proxy.undumpable import forbid_dumps
+
+__all__ = ["worker"]
+
+
+@click.command(hidden=True)
+@click.option("--config", "file", type=click.Path(path_type=Path), required=True)
+@click.option("--sockets", required=True, help="Descriptors of the listening sockets.")
+@click.option("--status", type=int, required=True, help="Descriptor of the status pipe.")
+@click.option("--life-line", type=int, required=True, help="Descriptor of the life line.")
+@click.pass_context
+def worker(context: click.Context, file: Path, sockets: str, status: int, life_line: int) -> None:
+    """Serve inherited sockets until told to stop, or until the supervisor is gone."""
+    forbid_dumps()
+    log.set_up()
+    pipe = StatusPipe(status)
+    try:
+        settings = config.load(file, os.environ)
+        listeners = [socket.socket(fileno=int(each)) for each in sockets.split(",")]
+        with settings.locating():
+            uvloop.run(server.serve(settings, listeners, pipe, life_line))
+    except ConfigError as error:
+        # The supervisor says it, once for all workers.
+        pipe.tell(Failed.of(error))
+        context.exit(2)

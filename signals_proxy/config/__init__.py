@@ -1,0 +1,222 @@
+"""The configuration file: YAML in, every room's own settings out.
+
+``schemas/config.json`` is the one list of settings. A value may hold ``${NAME}``, which the
+environment fills in; a secret ``x`` may be given as ``x_file`` instead, the file that holds it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signals_proxy.authorization import AuthorizationSettings
+from signals_proxy.config.checked import checked, schema, settings_of
+from signals_proxy.config.document import Document, Place, Problem, parse
+from signals_proxy.config.private import is_private
+from signals_proxy.config.units import Address, address
+from signals_proxy.errors import ConfigError
+from signals_proxy.registry import (
+    ApiKeyCredentials,
+    BasicCredentials,
+    BearerCredentials,
+    RegistrySettings,
+)
+from signals_proxy.relay import Limits, Upstream
+
+__all__ = ["Address", "InvalidSettings", "Settings", "load", "schema", "settings_of"]
+
+
+class InvalidSettings(ConfigError):
+    """A configuration with one or more errors. As an error it is its first one."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.message, remedy=first.remedy, file=first.file, line=first.line, path=first.path
+        )
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a proxy, checked, with their defaults.
+
+    ``file`` is where they came from, ``lines`` where each that is in it stands.
+    """
+
+    file: Path
+    lines: Mapping[str, int]
+    listen: tuple[Address, ...]
+    workers: int
+    insecure: bool
+    upstream: Upstream
+    registry: RegistrySettings
+    keyring: Path
+    authorization: AuthorizationSettings
+    health: Address
+    limits: Limits
+
+    @contextmanager
+    def locating(self) -> Iterator[None]:
+        """Give an error of the block that names a setting the file and the line of that setting."""
+        try:
+            yield
+        except ConfigError as error:
+            if error.file is not None or not error.path:
+                raise
+            place = error.path
+            while place and place not in self.lines:
+                place = place.rpartition(".")[0]
+            raise ConfigError(
+                error.message,
+                remedy=error.remedy,
+                file=self.file,
+                line=self.lines.get(place),
+                path=error.path,
+            ) from error
+
+
+def load(file: Path, environ: Mapping[str, str]) -> Settings:
+    """Read, check and return the settings in ``file``.
+
+    Relative paths in it are looked up in its own folder. The files that it names are not read,
+    but for those of secrets.
+
+    :raises ConfigError: with file, line, setting and remedy; :class:`InvalidSettings` with all
+        errors if the file could be read.
+    """
+    file = file.absolute()
+    try:
+        with file.open(encoding="utf-8") as opened:
+            private = is_private(os.fstat(opened.fileno()))
+            text = opened.read()
+    except UnicodeDecodeError:
+        raise ConfigError(
+            "not a text file", remedy="save it as UTF-8", file=file
+        ) from None  # the cause holds the file's bytes
+    except OSError as error:
+        reason = (error.strerror or "unknown error").lower()
+        raise ConfigError(
+            f"cannot be read: {reason}",
+            remedy="--config names the configuration; config.example.yaml is one to start from",
+            file=file,
+        ) from error
+    document = parse(text, file, environ)
+    values = checked(document, file.parent, private=private)
+    if values is not None:
+        document.problems.extend(_contradictions(values))
+    if values is None or document.problems:
+        raise InvalidSettings(_errors(document, file))
+    try:
+        lines = {".".join(map(str, place)): line for place, line in document.lines.items()}
+        return _settings(file, lines, values)
+    except ConfigError as error:  # a room has a rule that the schema cannot express
+        place = tuple(error.path.split("."))
+        document.problems.append(Problem(place, error.message, error.remedy))
+        raise InvalidSettings(_errors(document, file)) from error
+
+
+def _contradictions(values: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with settings that are right one by one."""
+    found = []
+    upstream = values["upstream"]
+    trust = [name for name in ("ca_certificates", "ca_fingerprint") if name in upstream]
+    place: Place
+    if len(trust) > 1:
+        place = ("upstream", "ca_fingerprint")
+        found.append(Problem(place, "ca_certificates is set as well", "set one of the two"))
+    elif trust and not any(host.startswith("https://") for host in upstream["hosts"]):
+        place = ("upstream", trust[0])
+        remedy = "name the hosts with https://, or take this setting away"
+        found.append(Problem(place, "no host is reached by https", remedy))
+    for position, host in enumerate(upstream["hosts"]):
+        node = address(host.partition("://")[2])
+        if any(listening.takes_in(node) for listening in values["listen"]):
+            place = ("upstream", "hosts", position)
+            remedy = "name the cluster's own address, or listen on another port"
+            found.append(Problem(place, f"{node} is the proxy itself", remedy))
+    if values["authorization"]["backend"] == "none" and not values["insecure"]:
+        for position, listening in enumerate(values["listen"]):
+            if not listening.is_loopback:
+                found.append(
+                    Problem(
+                        ("listen", position),
+                        f"with authorization.backend none, everybody who reaches {listening} could"
+                        " read, change and delete every account",
+                        "listen on a loopback address such as 127.0.0.1:9201, or allow it"
+                        " with `insecure: true`",
+                    )
+                )
+    return found
+
+
+def _errors(document: Document, file: Path) -> list[ConfigError]:
+    """Return the problems as errors in the order of their lines, one to a place, innermost only."""
+    first: dict[Place, Problem] = {}
+    for problem in document.problems:
+        first.setdefault(problem.place, problem)
+    around = {place[:length] for place in first for length in range(len(place))}
+    located = [
+        (problem.line or document.line(place), problem)
+        for place, problem in first.items()
+        if place not in around
+    ]
+    return [
+        ConfigError(
+            problem.message,
+            remedy=problem.remedy,
+            file=file,
+            line=line,
+            path=".".join(map(str, problem.place)),
+        )
+        for line, problem in sorted(located, key=lambda each: (each[0], str(each[1].place)))
+    ]
+
+
+def _settings(file: Path, lines: Mapping[str, int], values: Mapping[str, Any]) -> Settings:
+    upstream, limits = values["upstream"], values["limits"]
+    return Settings(
+        file=file,
+        lines=lines,
+        listen=values["listen"],
+        workers=values["workers"],
+        insecure=values["insecure"],
+        upstream=Upstream(
+            hosts=upstream["hosts"],
+            ca_certificates=upstream.get("ca_certificates"),
+            ca_fingerprint=upstream.get("ca_fingerprint"),
+            connect_timeout_s=upstream["connect_timeout"],
+            host_field=upstream.get("host_field"),
+        ),
+        registry=RegistrySettings(
+            index=values["registry"]["index"],
+            credentials=_credentials(values["registry"].get("credentials", {})),
+        ),
+        keyring=values["keyring"]["file"],
+        authorization=AuthorizationSettings(**values["authorization"]),
+        health=values["health"]["listen"],
+        limits=Limits(
+            head_size=limits["head_size"],
+            response_head_size=limits["response_head_size"],
+            head_timeout_s=limits["head_timeout"],
+            idle_timeout_s=limits["idle_timeout"],
+            connections=limits["connections"],
+            drain_s=limits["drain"],
+        ),
+    )
+
+
+def _credentials(
+    values: Mapping[str, Any],
+) -> BasicCredentials | ApiKeyCredentials | BearerCredentials | None:
+    match values:
+        case {"username": username, "password": password}:
+            return BasicCredentials(username, password)
+        case {"api_key": key}:
+            return ApiKeyCredentials(key)
+        case {"bearer_token": token}:
+            return BearerCredentials(token)
+        case _:
+            return None

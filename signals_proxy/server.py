@@ -1,0 +1,150 @@
+"""One worker: every room built and joined, from its start on inherited sockets to its drained end.
+
+::
+
+    client ─► relay ─► route(target) ─► the cluster's nodes
+                                    └─► the account application, through a socket pair
+
+Order of an end: nobody listens any more, the relay's exchanges end, then the application, then its
+connections to the cluster.
+"""
+
+import asyncio
+import signal
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from aiohttp import web
+
+from signals_proxy import api
+from signals_proxy.account import keyring, ref, schema
+from signals_proxy.authorization import Anybody, AuthorizationSettings, Authorizer
+from signals_proxy.config import Settings
+from signals_proxy.errors import UpstreamError
+from signals_proxy.listeners import BACKLOG
+from signals_proxy.registry import Registry, connect
+from signals_proxy.relay import Cluster, Destination, LocalServer, Relay, Upstream
+from signals_proxy.relay.probe import reach
+from signals_proxy.relay.tls import client_context
+from signals_proxy.telemetry.audit import Audit
+from signals_proxy.telemetry.status import ClusterState, Started, StatusPipe
+
+__all__ = ["serve", "tls_for"]
+
+ASKED_EVERY_S: Final = 5.0
+ASKED_EVERY_S_WHILE_DOWN: Final = 1.0
+
+
+async def serve(
+    settings: Settings, sockets: Sequence[socket.socket], status: StatusPipe, life_line: int
+) -> None:
+    """Serve ``sockets`` until SIGTERM or the end of the ``life_line``, then drain.
+
+    It serves also while no node answers, and tells ``status`` whenever that changes.
+
+    :raises ConfigError: if a file that the settings name does not serve its purpose.
+    """
+    stop = _told_to_stop(life_line)
+    tls = tls_for(settings.upstream)
+    head_size = settings.limits.response_head_size
+    async with AsyncExitStack() as stack:
+        registry_client = connect(settings.registry, settings.upstream.hosts, tls)
+        stack.push_async_callback(registry_client.close)
+        peers = _Peers()
+        types = schema.load()
+        application = api.build(
+            registry=Registry(registry_client, settings.registry.index, types),
+            keyring=keyring.load(settings.keyring),
+            types=types,
+            authorizer=_authorizer(settings.authorization),
+            audit=Audit(),
+            peer_of=peers.of,
+        )
+        runner = web.AppRunner(application, **api.RUNNER_OPTIONS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        cluster = Cluster(settings.upstream, tls, head_size)
+        accounts = LocalServer(api.protocols(runner), peers.introduce, head_size)
+
+        def route(target: str) -> Destination:
+            return cluster if ref.parse(target) is None else accounts
+
+        relay = Relay(route, (cluster, accounts), settings.limits)
+        stack.callback(relay.close)
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(relay, sock=each, backlog=BACKLOG) for each in sockets]
+        status.tell(Started())
+        watching = asyncio.create_task(_watch(settings.upstream, tls, status))
+        await stop.wait()
+        watching.cancel()
+        for server in servers:
+            server.close()
+        await relay.drain()
+
+
+def tls_for(upstream: Upstream) -> ssl.SSLContext | None:
+    """Return the one context for all connections to the cluster; None if no node is https.
+
+    :raises ConfigError: if ``ca_certificates`` does not serve its purpose.
+    """
+    if not any(host.startswith("https://") for host in upstream.hosts):
+        return None
+    return client_context(upstream.ca_certificates, upstream.ca_fingerprint)
+
+
+class _Peers:
+    """Who a request came from: the application sees a socket pair, which has no addresses."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[asyncio.BaseProtocol, str | None] = {}
+
+    def introduce(self, protocol: asyncio.BaseProtocol, peer: object) -> None:
+        """Note that the next request which ``protocol`` reads is that of ``peer``, a socket name."""
+        if protocol not in self._addresses:
+            # aiohttp's protocols take no weak references; those that have ended have no transport.
+            for ended in [it for it in self._addresses if getattr(it, "transport", None) is None]:
+                del self._addresses[ended]
+        self._addresses[protocol] = str(peer[0]) if isinstance(peer, tuple) else None
+
+    def of(self, request: web.BaseRequest) -> str | None:
+        """Return the address of a request's client."""
+        return self._addresses.get(request.protocol)
+
+
+def _authorizer(settings: AuthorizationSettings) -> Authorizer:
+    match settings.backend:
+        case "none":
+            return Anybody(settings.hostnames)
+
+
+def _told_to_stop(life_line: int) -> asyncio.Event:
+    """Return an event for SIGTERM and for the end of the supervisor, whichever comes first."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def ended() -> None:
+        loop.remove_reader(life_line)
+        stop.set()
+
+    # Nothing is ever written on it, so it can be read only when its other end is closed.
+    loop.add_reader(life_line, ended)
+    return stop
+
+
+async def _watch(upstream: Upstream, tls: ssl.SSLContext | None, status: StatusPipe) -> None:
+    """Ask the cluster again and again whether it answers, and tell when that changes."""
+    told: ClusterState | None = None
+    while True:
+        try:
+            await reach(upstream, tls)
+            state = ClusterState(answers=True)
+        except UpstreamError as error:
+            state = ClusterState(answers=False, reason=error.message)
+        if state != told:
+            told = state
+            status.tell(state)
+        await asyncio.sleep(ASKED_EVERY_S if state.answers else ASKED_EVERY_S_WHILE_DOWN)

@@ -1,0 +1,82 @@
+"""What a worker tells its supervisor: one JSON object a line, through a pipe of its own.
+
+It tells of states, never of requests, and holds no secret.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from signals_proxy.errors import ConfigError
+
+__all__ = ["ClusterState", "Failed", "Started", "Status", "StatusPipe", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The worker serves its sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """Whether a node answers this worker, and if none does, why."""
+
+    answers: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker cannot start: the parts of a :class:`~signals_proxy.errors.ConfigError`."""
+
+    message: str
+    remedy: str = ""
+    file: str | None = None
+    line: int | None = None
+    path: str = ""
+
+    @classmethod
+    def of(cls, error: ConfigError) -> "Failed":
+        """Take an error apart."""
+        file = None if error.file is None else str(error.file)
+        return cls(error.message, error.remedy, file, error.line, error.path)
+
+    def error(self) -> ConfigError:
+        """Put the error together again."""
+        return ConfigError(
+            self.message,
+            remedy=self.remedy,
+            file=None if self.file is None else Path(self.file),
+            line=self.line,
+            path=self.path,
+        )
+
+
+Status = Started | ClusterState | Failed
+
+_KINDS: Final[dict[str, type[Status]]] = {
+    kind.__name__: kind for kind in (Started, ClusterState, Failed)
+}
+
+
+class StatusPipe:
+    """The worker's end of the pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def tell(self, status: Status) -> None:
+        """Write one line. A supervisor that is gone hears nothing, and that is no error here."""
+        line = json.dumps({"kind": type(status).__name__, **asdict(status)}).encode() + b"\n"
+        try:
+            os.write(self._descriptor, line)
+        except BrokenPipeError:
+            return
+
+
+def read(line: bytes) -> Status:
+    """Return what a line says. Both ends are of one version, so any line is a known one."""
+    members = json.loads(line)
+    return _KINDS[members.pop("kind")](**members)

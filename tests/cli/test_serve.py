@@ -1,0 +1,156 @@
+"""``signals-proxy serve``: what it refuses to start with, and what ``--check`` says.
+
+How a proxy runs and ends: ``tests/test_supervisor.py``.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from served import configure, upstream
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+def _serve(file: Path, *options: str) -> tuple[int, str]:
+    """Run it to its end; return its exit status and what it said."""
+    found = subprocess.run(
+        [sys.executable, "-m", "signals_proxy", "serve", "--config", str(file), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert found.stdout == ""
+    return found.returncode, found.stderr
+
+
+def _said(*lines: str) -> str:
+    return "".join(f"signals-proxy: {line}\n" for line in lines)
+
+
+def test_no_configuration(tmp_path: Path) -> None:
+    """A configuration that is not there ends the start with status 2."""
+    file = tmp_path / "none.yaml"
+    status, said = _serve(file)
+    assert status == 2
+    assert said.startswith(f"signals-proxy: error: {file}: cannot be read: no such file")
+
+
+def test_unknown_setting(tmp_path: Path) -> None:
+    """An unknown setting is told with its line and the one that was meant; all errors come at once."""
+    file = configure(tmp_path, NOWHERE, "wrokers: 2\nlimits: {drain: soon}\n")
+    assert _serve(file) == (
+        2,
+        _said(
+            f"error: {file}:7: wrokers: unknown setting",
+            "hint: did you mean 'workers'?",
+            f"error: {file}:8: limits.drain: must be a duration such as 500ms, 30s or 10m",
+        ),
+    )
+
+
+def test_everybody_from_everywhere(tmp_path: Path) -> None:
+    """Without authorization the proxy does not listen where other machines could reach it."""
+    file = configure(tmp_path, NOWHERE)
+    file.write_text(file.read_text().replace("listen: 127.0.0.1:0", "listen: 0.0.0.0:0"))
+    status, said = _serve(file)
+    assert status == 2
+    assert said.startswith(
+        f"signals-proxy: error: {file}:1: listen.0: with authorization.backend none, everybody who"
+        " reaches 0.0.0.0:0 could read, change and delete every account\nsignals-proxy: hint: "
+    )
+    assert said.endswith("allow it with `insecure: true`\n")
+
+
+def test_missing_keyring(tmp_path: Path) -> None:
+    """A keyring that is not there is told with the command that makes one."""
+    file = configure(tmp_path, NOWHERE)
+    (tmp_path / "keyring").unlink()
+    assert _serve(file) == (
+        2,
+        _said(
+            f"error: {tmp_path}/keyring: there is no keyring",
+            "hint: make a new one with 'signals-proxy keys generate'",
+        ),
+    )
+
+
+def test_readable_keyring(tmp_path: Path) -> None:
+    """A keyring that others may read is refused."""
+    file = configure(tmp_path, NOWHERE)
+    (tmp_path / "keyring").chmod(0o640)
+    status, said = _serve(file)
+    assert status == 2
+    assert said.startswith(
+        f"signals-proxy: error: {tmp_path}/keyring: the keyring can be used by others (mode 0640)\n"
+        "signals-proxy: hint: chmod 600 it"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_keyring(tmp_path: Path) -> None:
+    """A keyring that this user may not read is told as that."""
+    file = configure(tmp_path, NOWHERE)
+    (tmp_path / "keyring").chmod(0)
+    status, said = _serve(file)
+    assert status == 2
+    assert "keyring: the keyring cannot be read (Permission denied)" in said
+
+
+@pytest.mark.parametrize("setting", ["listen", "health"])
+def test_taken_address(tmp_path: Path, setting: str) -> None:
+    """An address that is taken ends the start, and names the setting and its line."""
+    file = configure(tmp_path, NOWHERE)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        text = file.read_text()
+        if setting == "listen":
+            line, path, text = (
+                1,
+                "listen.0",
+                text.replace("listen: 127.0.0.1:0", f"listen: {taken}"),
+            )
+        else:
+            line, path, text = 6, "health.listen", text.replace('"127.0.0.1:0"', taken)
+        file.write_text(text)
+        status, said = _serve(file)
+    assert status == 2
+    expected = f"error: {file}:{line}: {path}: cannot listen on {taken}: the address is taken\n"
+    assert f"signals-proxy: {expected}" in said
+
+
+def test_unusable_authorities(tmp_path: Path) -> None:
+    """A file of authorities that holds none ends the start."""
+    (tmp_path / "ca.pem").write_text("nothing")
+    file = configure(tmp_path, f"https://127.0.0.1:1\n  ca_certificates: {tmp_path}/ca.pem")
+    for options in ((), ("--check",)):
+        status, said = _serve(file, *options)
+        assert status == 2
+        assert said.startswith(
+            f"signals-proxy: error: {file}:4: upstream.ca_certificates: {tmp_path}/ca.pem is not a"
+            " PEM file with certificates\n"
+        )
+
+
+def test_check_without_cluster(tmp_path: Path) -> None:
+    """`--check` fails if no node answers."""
+    file = configure(tmp_path, NOWHERE)
+    expected = _said(f"error: no connection to {NOWHERE}: connection refused")
+    assert _serve(file, "--check") == (1, expected)
+
+
+async def test_check(tmp_path: Path) -> None:
+    """`--check` says that all is well, and ends with status 0."""
+    async with upstream() as stands:
+        file = configure(tmp_path, stands.url)
+        status, said = await asyncio.to_thread(_serve, file, "--check")
+    assert status == 0
+    expected = _said(f"the configuration is right, and {stands.url} answers (status 200)")
+    assert expected == said

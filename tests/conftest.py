@@ -1,0 +1,37 @@
+"""Fixtures of all rooms: real nodes, one of each version a session.
+
+A room's own fixtures stand in ``tests/<room>/conftest.py``.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from signals_proxy import embedded
+from signals_proxy.embedded import archive, jars
+
+pytest_plugins = ["canary", "registries", "faults", "applications"]
+
+
+@pytest.fixture(scope="session")
+def prepared() -> None:
+    """What nodes are started from is there: the jars, and the archive that makes starts quick."""
+    jars.fetch(embedded.VERSION)
+    if archive.is_missing(embedded.VERSION):
+        archive.make(embedded.VERSION)
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(prepared: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: ARG001
+    """The URL of a running Elasticsearch 9.5, shared by the session: use ids of your own."""
+    with embedded.start(embedded.VERSION, tmp_path_factory.mktemp("elasticsearch")) as node:
+        yield node.url
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_8(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running Elasticsearch 8.19, shared by the session: use ids of your own."""
+    version = "8.19.21"
+    jars.fetch(version)
+    with embedded.start(version, tmp_path_factory.mktemp("elasticsearch-8")) as node:
+        yield node.url

@@ -1,0 +1,42 @@
+"""Processes as the system sees them: who descends from whom, and when one has ended."""
+
+import os
+import select
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+LIMIT_S = 30
+"""After which a test gives up: an end that is promised within 10 s takes one at most."""
+
+
+def descendants(process_id: int) -> set[int]:
+    """Return the ids of all processes that were started by this one, or by those in turn."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{process_id}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def watch(processes: Iterable[int]) -> list[int]:
+    """Return descriptors that become readable at the ends of running processes."""
+    return [os.pidfd_open(process_id) for process_id in processes]
+
+
+def wait_for_ends(watched: Iterable[int]) -> None:
+    """Wait until all processes that are watched have ended; fail if one does not."""
+    for descriptor in watched:
+        try:
+            assert select.select([descriptor], [], [], LIMIT_S)[0] == [descriptor]
+        finally:
+            os.close(descriptor)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody has."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

@@ -1,0 +1,84 @@
+"""One worker: its rooms joined, behind a supervisor as in production."""
+
+import hashlib
+import os
+import signal
+import ssl
+from pathlib import Path
+
+import trustme
+from aiohttp import web
+from served import configure, serve, upstream
+
+from signals_proxy.relay import Upstream
+from signals_proxy.server import _Peers, tls_for
+
+
+async def test_https_by_fingerprint(tmp_path: Path) -> None:
+    """A cluster behind https is reached once its authority was found by its fingerprint."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("somewhere-else.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown = tmp_path / "node.pem"
+    pems = (leaf.private_key_pem, leaf.cert_chain_pems[0], authority.cert_pem)
+    shown.write_bytes(b"".join(pem.bytes() for pem in pems))
+    context.load_cert_chain(shown)
+    der = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
+    async with upstream(ssl=context) as stands:
+        hosts = f"{stands.url}\n  ca_fingerprint: '{hashlib.sha256(der).hexdigest()}'"
+        async with serve(configure(tmp_path, hosts)) as proxy:
+            at = await proxy.served()
+            await proxy.event("ready")
+            assert await at.get("/_search") == (200, b"ok")
+
+
+async def test_https_that_is_not_believed(tmp_path: Path) -> None:
+    """A cluster whose certificate nobody vouches for gets no request, and /ready says why."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with (
+        upstream(ssl=context) as stands,
+        serve(configure(tmp_path, stands.url)) as proxy,
+    ):
+        at = await proxy.served()
+        told = await proxy.event("not ready")
+        assert f"no connection to {stands.url}: its certificate is not accepted" in told["reason"]
+        assert (await at.get("/_search"))[0] == 503
+        assert not stands.asked.is_set()
+
+
+async def test_worker_finds_a_mistake(tmp_path: Path) -> None:
+    """A file that only a worker finds wrong is told once, and the worker is tried again."""
+    async with (
+        upstream() as stands,
+        serve(configure(tmp_path, stands.url)) as proxy,
+    ):
+        await proxy.served()
+        (tmp_path / "keyring").rename(tmp_path / "gone")
+        (worker,) = proxy.workers()
+        os.kill(worker, signal.SIGKILL)
+        await proxy.event("worker died", exit="-9")
+        died = await proxy.event("worker died", exit="2")
+        assert died["reason"] == f"{tmp_path}/keyring: there is no keyring"
+        (tmp_path / "gone").rename(tmp_path / "keyring")
+        await proxy.event("ready")
+
+
+def test_tls_only_where_it_is_used() -> None:
+    """A cluster without https needs no system's authorities."""
+    assert tls_for(Upstream(("http://127.0.0.1:9200",))) is None
+    assert tls_for(Upstream(("http://a:1", "https://b:1"))) is not None
+
+
+async def test_peers_that_left_are_forgotten() -> None:
+    """What is known of clients does not grow with the connections that have ended."""
+
+    async def unused(_: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    server, peers = web.Server(unused), _Peers()
+    for port in range(3):
+        peers.introduce(server(), ("127.0.0.1", port))
+    last = server()
+    peers.introduce(last, "a socket without addresses")
+    assert {last: None} == peers._addresses
