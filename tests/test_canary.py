@@ -34,6 +34,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs tests in a process of their own, with the plugin alone."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    for name in ("CI", "BUILD_NUMBER"):  # with which pytest says everything twice
+        monkeypatch.delenv(name, raising=False)
     pytester.makeini(CONFIGURATION)
 
     def run(source: str, *arguments: str, node: str = "") -> pytest.RunResult:
