@@ -8,7 +8,7 @@ every request of the data plane passes here.
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -117,8 +117,17 @@ def _could_be_ours(path: str) -> bool:
     None of them adds a segment or changes the order: so where dots or an authority could take
     leading segments away, our two in their order are enough; elsewhere they must come first.
     """
+    # RFC 3986 has parameters taken off before anything is decoded, so that "%2F" may be in one.
+    return _reads_as_ours(path, _without_parameters) or _reads_as_ours(path, lambda it: it)
+
+
+def _without_parameters(path: str) -> str:
+    return "/".join(_SEGMENT_END.sub("", part) for part in path.split("/"))
+
+
+def _reads_as_ours(path: str, prepared: Callable[[str], str]) -> bool:
     for _ in range(_DECODINGS):
-        path = _BLANKS.sub("", path)
+        path = prepared(_BLANKS.sub("", path))
         if _has_our_segments(path):
             return True
         decoded = _decoded_once(path)

@@ -20,7 +20,14 @@ CHUNK_LINE_LIMIT: Final = 4096
 TRAILER_LIMIT: Final = 16 * 1024
 """Bytes of all trailer fields together."""
 
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+# RFC 9112 7.1.1, without its blanks. Netty and llhttp accept this and little else; what they refuse
+# after their answer has begun leaves their connection open, and dead for whoever gets it next.
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_EXTENSION: Final = (
+    rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t\x20\x21\x23-\x5b\x5d-\x7e]*+"))?'
+)
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})((?:" + _EXTENSION + rb")*+)\r\n")
+_PLAIN_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
 _CHUNK_START: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?")
 _CHUNK_END_START: Final = re.compile(rb"\r")
 _TRAILER_LINE: Final = re.compile(
@@ -89,10 +96,11 @@ class Chunked:
     without its chunks.
     """
 
-    __slots__ = ("_expecting", "_line", "_remaining", "_trailers", "complete", "pieces")
+    __slots__ = ("_expecting", "_line", "_remaining", "_trailers", "adorned", "complete", "pieces")
 
     def __init__(self) -> None:
         self.complete = False
+        self.adorned = False  # it has extensions or trailers
         self.pieces: list[tuple[int, int]] = []
         self._expecting = _Expecting.SIZE
         self._line = b""
@@ -111,8 +119,23 @@ class Chunked:
                 at = end
                 if self._remaining == 0:
                     self._expecting = _Expecting.DATA_END
+            elif self._expecting is _Expecting.SIZE and not self._line:
+                at = self._feed_chunks(data, at)
+                if at < len(data):
+                    at = self._feed_line(data, at)
             else:
                 at = self._feed_line(data, at)
+        return at
+
+    def _feed_chunks(self, data: bytes, at: int) -> int:
+        """Read chunks that are whole and plain, of which a body may have very many."""
+        while (match := _PLAIN_LINE.match(data, at)) is not None:
+            start = match.end()
+            end = start + int(match[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            self.pieces.append((start, end))
+            at = end + 2
         return at
 
     def _feed_line(self, data: bytes, at: int) -> int:
@@ -149,6 +172,7 @@ class Chunked:
         if match is None:
             raise MalformedBody("a chunk does not begin with its size")
         self._remaining = int(match[1], 16)
+        self.adorned = self.adorned or bool(match[2])
         self._expecting = _Expecting.DATA if self._remaining else _Expecting.TRAILER
 
     def _trailer_line(self, line: bytes) -> None:
@@ -159,3 +183,5 @@ class Chunked:
             self.complete = True
         elif _TRAILER_LINE.fullmatch(line) is None:
             raise MalformedBody("a trailer is not a valid field")
+        else:
+            self.adorned = True

@@ -17,6 +17,7 @@ left. Nobody else pauses or resumes reading on this transport.
 
 import asyncio
 import enum
+import re
 from typing import Final, Protocol, cast
 
 from signals_proxy.errors import SignalsError
@@ -24,7 +25,7 @@ from signals_proxy.relay.exchange import Exchange
 from signals_proxy.relay.head import Malformed, Request, refuse_early
 from signals_proxy.relay.pool import Destination
 from signals_proxy.relay.refusal import refusal
-from signals_proxy.relay.sockets import notice_a_vanished_peer, reset
+from signals_proxy.relay.sockets import keep_alive, reset
 
 __all__ = ["Awaited", "ClientConnection", "Phase", "Switchboard"]
 
@@ -58,6 +59,8 @@ class Awaited(enum.Enum):
 
 # Looked up once, not at each event.
 READY, EXCHANGING, CLOSING, CLOSED = Phase
+
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
 
 _NODE_IS_FULL: Final = 1
 _READ_ENOUGH: Final = 2
@@ -120,7 +123,7 @@ class ClientConnection(asyncio.Protocol):
         """See ``asyncio.BaseProtocol``."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         self.peer = transport.get_extra_info("peername")
-        notice_a_vanished_peer(transport)
+        keep_alive(transport)
         if not self._switchboard.joined(self):
             self.refuse(503, "too many connections", is_head=False)
 
@@ -133,7 +136,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._phase is CLOSING:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
-                self.transport.abort()
+                self.end()
         elif self.stuck:
             self.read_ahead(data)
         elif self._ahead:
@@ -169,9 +172,18 @@ class ClientConnection(asyncio.Protocol):
 
     def gone(self) -> None:
         """End the connection, whose other end is closed."""
-        self._abandon()
         if self._phase is CLOSING:
             self.transport.close()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End the connection now, such that an answer that is cut by it cannot be taken for whole."""
+        exchange = self._exchange
+        begun = exchange is not None and exchange.answer_has_begun
+        self._abandon()
+        if begun or self.transport.get_write_buffer_size():
+            reset(self.transport)
         else:
             self.transport.abort()
 
@@ -179,8 +191,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Read a head at the start of ``data``, and begin its exchange with what is behind it."""
-        if data.startswith(b"\r\n"):  # RFC 9112 2.2: some clients end a body with one too many
-            data = data[2:]
+        # RFC 9112 2.2: some clients end a body with a line too many; Elasticsearch takes any number.
+        if data.startswith(b"\r\n"):
+            data = _EMPTY_LINES.sub(b"", data, 1)
         end = data.find(b"\r\n\r\n", max(0, self._seen - 3)) + 4
         try:
             if end < 4:
@@ -309,8 +322,8 @@ class ClientConnection(asyncio.Protocol):
         """End a connection whose client took too long."""
         awaited, exchange = self.awaited(), self._exchange
         begun = exchange is not None and exchange.answer_has_begun
-        self._abandon()
         if awaited is Awaited.HEAD or (awaited is Awaited.BODY and not begun):
+            self._abandon()
             self.refuse(408, "the request did not come in time", is_head=False)
         else:
-            self.transport.abort()
+            self.end()

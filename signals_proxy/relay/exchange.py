@@ -122,6 +122,11 @@ class Exchange:
 
     # The request.
 
+    @property
+    def request_is_adorned(self) -> bool:
+        """Whether its body has what few servers ever saw: extensions of chunks, or trailers."""
+        return isinstance(self._body, Chunked) and self._body.adorned
+
     def begin(self, rest: bytes) -> None:
         """Send the head, and what of ``rest``, the bytes that came with it, is its body."""
         request = self.request
@@ -205,17 +210,23 @@ class Exchange:
 
     # The answer: see ``node.Answered``.
 
-    def informed(self, head: bytes) -> None:
+    def informed(self, response: Response, head: bytes) -> None:
         """Pass on an interim answer, to those who know of such (RFC 9110 15.2)."""
         if not self.request.is_http_1_0:
-            self._client.pass_on(head)
+            self._client.pass_on(response.forwarded(head, None, unchunked=False))
 
     def edit(self, response: Response, head: bytes, *, endless: bool) -> bytes:
         """Return the head as the client is to see it, and decide whether it is the last."""
         self.answer_has_begun = True
         self._head = b""
         unchunked = response.chunked and self.request.is_http_1_0
-        if not self.request_is_sent or unchunked or endless or self._client.draining:
+        if (
+            unchunked
+            or endless
+            or response.is_http_1_0
+            or not self.request_is_sent
+            or self._client.draining
+        ):
             self._close = True
         connection = None
         if self._close:
@@ -232,7 +243,7 @@ class Exchange:
         """End the exchange; the node's connection is no longer ours."""
         self._phase = Phase.OVER
         self._node = None
-        self._client.done(close=self._close or not self.request_is_sent)
+        self._client.done(close=self._close)
 
     def lost(self, reason: str, *, untouched: bool) -> None:
         """Make the best of a connection that ended."""

@@ -135,6 +135,7 @@ class Response:
     """What the head of an answer means. ``length`` is None if neither it nor chunks are given."""
 
     status: int
+    is_http_1_0: bool
     length: int | None
     chunked: bool
     keep_alive: bool
@@ -220,7 +221,7 @@ def parse_request(head: bytes) -> tuple[Request, str]:
         replayable=method in _REPLAYABLE
         and not chunked
         and length == 0
-        and not path.startswith(b"/_search/scroll"),
+        and not path.lstrip(b"/").startswith(b"_search/scroll"),
         cuts=_cuts(head, names, options),
         version_end=match.end(3),
         host=hosts[0] if hosts else None,
@@ -245,16 +246,19 @@ def parse_response(head: bytes) -> Response:
             framing.append(_line_of(found))
         elif name == b"connection":
             connection.append(value)
-    if codings and lengths:
-        raise MalformedAnswer("the node's answer has two lengths")  # RFC 9112 6.3, rule 3
+    is_http_1_0 = match[1] == b"0"
+    if codings and (lengths or is_http_1_0):
+        # RFC 9112 6.3, rule 3, and 6.1: which of them it means, nobody can tell.
+        raise MalformedAnswer("the framing of the node's answer contradicts itself")
     if codings and (len(codings) != 1 or codings[0].lower() != b"chunked"):
         raise MalformedAnswer("the node's answer has an unknown transfer coding")
     options = _connection_options(connection, MalformedAnswer)
     return Response(
         status=status,
+        is_http_1_0=is_http_1_0,
         length=_content_length(lengths, MalformedAnswer) if lengths else None,
         chunked=bool(codings),
-        keep_alive=match[1] == b"1" and b"close" not in options,
+        keep_alive=not is_http_1_0 and b"close" not in options,
         cuts=_cuts(head, names, options),
         framing=tuple(framing),
     )

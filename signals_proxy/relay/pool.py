@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from signals_proxy.errors import NotConnected, TimedOut
 from signals_proxy.relay.node import NodeConnection
-from signals_proxy.relay.sockets import notice_a_vanished_peer
+from signals_proxy.relay.sockets import keep_alive
 
 __all__ = ["Cluster", "Destination", "LocalServer", "Upstream"]
 
@@ -43,6 +43,10 @@ class Destination(Protocol):
 
     def tick(self, now: float) -> None:
         """Close what was idle for too long. ``now`` is the event loop's time, in seconds."""
+        ...
+
+    def transports(self) -> list[asyncio.Transport]:
+        """Return the transports of all connections."""
         ...
 
     def close(self) -> None:
@@ -77,6 +81,9 @@ class _Pool:
             self._idle.remove(connection)
             connection.drop()
 
+    def transports(self) -> list[asyncio.Transport]:
+        return [it.transport for it in self._all if it.transport is not None]
+
     def close(self) -> None:
         for connection in list(self._all):
             connection.drop()
@@ -84,8 +91,9 @@ class _Pool:
     def _take(self) -> NodeConnection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.transport is not None and not connection.transport.is_closing():
+            if connection.is_still():
                 return connection
+            connection.drop()
         return None
 
 
@@ -143,7 +151,7 @@ class Cluster(_Pool):
             raise TimedOut(f"no connection to {_shown(node)} in {self._timeout_s:g} s") from error
         except (OSError, ssl.SSLError) as error:
             raise NotConnected(f"no connection to {_shown(node)}: {error}") from error
-        notice_a_vanished_peer(transport)
+        keep_alive(transport)
         self._all.add(connection)
         return connection
 
@@ -177,7 +185,10 @@ class LocalServer(_Pool):
         """See ``Destination``."""
         loop = asyncio.get_running_loop()
         connection = NodeConnection(self, b"localhost", None)
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:  # no descriptor is left
+            raise NotConnected(f"no connection within the proxy: {error}") from error
         _, their_end = await loop.connect_accepted_socket(self._server, theirs)
         await loop.create_unix_connection(lambda: connection, sock=ours)
         self._all.add(connection)

@@ -10,7 +10,7 @@ from signals_proxy.relay.client import Awaited, ClientConnection
 from signals_proxy.relay.head import Request, parse_request
 from signals_proxy.relay.memory import Memory
 from signals_proxy.relay.pool import Destination
-from signals_proxy.relay.sockets import whose_peers_left
+from signals_proxy.relay.sockets import Vanished, whose_peers_left
 
 __all__ = ["Limits", "Relay"]
 
@@ -62,6 +62,8 @@ class Relay:
             Awaited.NOTHING: math.inf,
         }
         self._clients: set[ClientConnection] = set()
+        self._vanished = Vanished()
+        self._looked = self.now
         self._empty = asyncio.Event()
         self._empty.set()
         self.understand = Memory(self._understand, limit=4096)
@@ -108,7 +110,7 @@ class Relay:
         """Cut what is left."""
         self._timer.cancel()
         for client in list(self._clients):
-            client.gone()
+            client.end()
         for destination in self._destinations:
             destination.close()
 
@@ -124,9 +126,21 @@ class Relay:
         for client in list(self._clients):
             if client.is_held():
                 held[client.transport] = client
-            elif now - client.since > self._patience_s[client.awaited()]:
+            if now - client.since > self._patience_s[client.awaited()]:
                 client.expire()
         for transport in whose_peers_left(held):
             held[transport].gone()
         for destination in self._destinations:
             destination.tick(now)
+        if now - self._looked >= Vanished.EVERY_S:
+            self._looked = now
+            self._end_vanished()
+
+    def _end_vanished(self) -> None:
+        clients = {client.transport: client for client in self._clients}
+        nodes = [it for destination in self._destinations for it in destination.transports()]
+        for transport in self._vanished.among([*clients, *nodes]):
+            if transport in clients:
+                clients[transport].end()
+            else:
+                transport.abort()  # its client learns of it as of any lost connection

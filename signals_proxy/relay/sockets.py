@@ -1,34 +1,36 @@
-"""What the relay asks of sockets beyond asyncio: to notice a vanished peer, and to end in a reset."""
+"""What the relay asks of sockets beyond asyncio: whether their peers are still there, mostly."""
 
 import asyncio
 import contextlib
 import select
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["notice_a_vanished_peer", "reset", "whose_peers_left"]
+__all__ = ["Vanished", "input_poll", "is_silent", "keep_alive", "reset", "whose_peers_left"]
 
 # A peer that vanished without a word (a cable, a firewall that forgot) is noticed within 2 minutes:
-# by probes while nothing is sent (60 + 4 x 15 s), by the lack of acknowledgements otherwise.
+# by these probes (60 + 4 x 15 s) while nothing is sent, by ``Vanished`` otherwise. The kernel's own
+# TCP_USER_TIMEOUT is no help: it also ends connections whose peer is there and only does not read.
 _OPTIONS: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),  # milliseconds
 ]
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
+_TCP_INFO_SIZE: Final = 60
+_SILENT_LOOKS: Final = 4
 
-def notice_a_vanished_peer(transport: asyncio.BaseTransport) -> None:
-    """Have the kernel end a TCP connection whose peer is silent for 2 minutes."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.family == socket.AF_UNIX:
-        return
-    for level, option, value in _OPTIONS:
-        connection.setsockopt(level, option, value)
+
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel probe the other end of a TCP connection on which nothing is sent."""
+    connection = _tcp(transport)
+    if connection is not None:
+        for level, option, value in _OPTIONS:
+            connection.setsockopt(level, option, value)
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -36,11 +38,24 @@ def reset(transport: asyncio.Transport) -> None:
 
     A plain close is how an answer without a length ends; one that was cut must end otherwise.
     """
-    connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family != socket.AF_UNIX:
+    connection = _tcp(transport)
+    if connection is not None:
         with contextlib.suppress(OSError):  # closed by the peer meanwhile
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
+
+
+def input_poll(transport: asyncio.BaseTransport) -> Callable[[int], object] | None:
+    """Return a function that, given 0, tells whether something, or the end, is there to be read.
+
+    None for TLS, whose records need not carry anything for us, and for what is no socket.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLRDHUP)
+    return poll.poll
 
 
 def whose_peers_left(transports: Iterable[asyncio.Transport]) -> list[asyncio.Transport]:
@@ -58,3 +73,46 @@ def whose_peers_left(transports: Iterable[asyncio.Transport]) -> list[asyncio.Tr
     for descriptor in by_descriptor:
         poll.register(descriptor, select.POLLRDHUP)
     return [by_descriptor[descriptor] for descriptor, _ in poll.poll(0)]
+
+
+class Vanished:
+    """Finds connections whose peer has not acknowledged anything for long, though it should have.
+
+    To be asked every ``EVERY_S`` seconds.
+    """
+
+    EVERY_S: Final = 30.0
+
+    def __init__(self) -> None:
+        self._silent: dict[asyncio.Transport, int] = {}
+
+    def among(self, transports: Iterable[asyncio.Transport]) -> list[asyncio.Transport]:
+        """Return those that were silent each of the last four times, so for 90 s at least."""
+        connections = ((it, _tcp(it)) for it in transports if not it.is_closing())
+        self._silent = {
+            transport: self._silent.get(transport, 0) + 1
+            for transport, connection in connections
+            if connection is not None
+            and is_silent(
+                connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE),
+                self.EVERY_S,
+            )
+        }
+        return [it for it, looks in self._silent.items() if looks >= _SILENT_LOOKS]
+
+
+def is_silent(tcp_info: bytes, for_s: float) -> bool:
+    """Tell from Linux's ``struct tcp_info`` whether an acknowledgement is due and did not come.
+
+    A peer that does not read acknowledges the kernel's probes: then nothing is due.
+    """
+    probes: int
+    unacknowledged: int
+    last_ms: int  # since the last acknowledgement
+    probes, unacknowledged, last_ms = struct.unpack("=3xB20xI28xI", tcp_info)
+    return (probes > 0 or unacknowledged > 0) and last_ms >= for_s * 1000
+
+
+def _tcp(transport: asyncio.BaseTransport) -> socket.socket | None:
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    return None if connection is None or connection.family == socket.AF_UNIX else connection

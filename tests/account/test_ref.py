@@ -126,6 +126,7 @@ LOOK_ALIKES = [
     "\\_signals\\account\\email\\a",
     "/_signals%5Caccount",
     "/_signals;x=y/account/email/a",
+    "/_s%69gnals;%2fa/account/email/x",  # to a reader that takes parameters off before it decodes
     "/_signals/account;x=y/email/a",
     "/;x/_signals/account/email/a",
     "/_signals/account#x",

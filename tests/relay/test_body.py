@@ -24,6 +24,16 @@ REFUSED = [
     ("a size beyond all measure", b"1" * 16 + b"\r\n"),
     ("an extension with a control character", b"1;a\x01\r\n"),
     ("a bare CR in an extension", b"1;a\rb\r\n"),
+    # What Elasticsearch 9.5 answers with 200, and never again on that connection:
+    *(
+        (f"an extension with {it!r}", b"1;a" + it.encode("latin-1") + b"\r\n")
+        for it in '(),/:<>?@[\\]{}"\xe4'
+    ),
+    ("an extension without a name", b"1;\r\n"),
+    ("an extension without a value", b"1;a=\r\n"),
+    ("an extension with a blank", b"1; a\r\n"),
+    ("an unclosed quote", b'1;a="b\r\n'),
+    ("an escaped quote", b'1;a="\\"b"\r\n'),
     ("a chunk that is too long", b"1\r\nab\r\n"),
     ("a chunk that ends with a bare LF", b"1\r\na\n"),
     ("a chunk that ends with two CRs", b"1\r\na\r\r\n"),
@@ -77,6 +87,23 @@ def test_length_in_any_pieces(data: bytes, length: int, size: int) -> None:
     length = min(length, len(data))
     expected = data[:length] + b"|" + data[length:]
     assert _feed_in_pieces(Length(length), data, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "adorned"),
+    [
+        (b"1\r\na\r\n0\r\n\r\n", False),
+        (b"1;a\r\na\r\n0\r\n\r\n", True),
+        (b'1\r\na\r\n0;a="b c";d=e\r\n\r\n', True),
+        (b"0\r\na: b\r\n\r\n", True),
+    ],
+)
+def test_adorned(data: bytes, adorned: bool) -> None:
+    """Extensions and trailers are noted: what servers make of them is not to be relied on."""
+    for size in (1, 100):
+        body = Chunked()
+        _feed_in_pieces(body, data, size)
+        assert body.adorned is adorned
 
 
 def test_feeding_from_the_middle() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from wire import Dialogue, read_dialogues
 from signals_proxy.errors import NotConnected, TimedOut
 from signals_proxy.relay import Cluster, Limits, LocalServer, Relay, Upstream
 from signals_proxy.relay.client import ClientConnection
-from signals_proxy.relay.sockets import reset
+from signals_proxy.relay.sockets import Vanished, is_silent, reset
 
 DIALOGUES = read_dialogues(Path(__file__).parent / "dialogues")
 GET = b"GET / HTTP/1.1\r\nHost: c\r\n\r\n"
@@ -270,24 +271,99 @@ async def test_a_client_that_leaves_while_it_is_not_read(setting: Setting) -> No
     to_relay.close()
 
 
-async def test_a_vanished_peer_will_be_noticed(setting: Setting) -> None:
-    """Both sides' sockets have probes and a user time-out, of two minutes at most."""
+async def test_an_idle_peer_that_vanishes_will_be_noticed(setting: Setting) -> None:
+    """Both sides' sockets have probes, which take two minutes at most to be missed."""
     _, writer = await setting.client()
     writer.write(GET)
     from_relay, to_relay = await setting.node.connections.get()
     await from_relay.readuntil(b"\r\n\r\n")
-    ours = [setting.clients[0].transport, *(one.transport for one in setting.cluster._all)]
+    ours = [setting.clients[0].transport, *setting.cluster.transports()]
     assert len(ours) == 2
     for transport in ours:
-        assert transport is not None
         connection = transport.get_extra_info("socket")
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 120_000
         idle, interval, count = (
             connection.getsockopt(socket.IPPROTO_TCP, option)
             for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
         )
         assert idle + interval * count <= 120
+    to_relay.close()
+
+
+def test_silence() -> None:
+    """Silent is who owes an acknowledgement, of data or of a probe, and gave none for long."""
+    for probes, unacknowledged, last_ms, expected in (
+        (0, 0, 10**9, False),  # nothing was sent: nothing is owed
+        (0, 5, 29_999, False),
+        (0, 5, 30_000, True),
+        (1, 0, 30_000, True),
+    ):
+        info = struct.pack("=3xB20xI28xI", probes, unacknowledged, last_ms)
+        assert is_silent(info, 30) is expected
+
+
+async def test_a_peer_that_does_not_read_has_not_vanished(setting: Setting) -> None:
+    """A client that reads nothing acknowledges all the same: it is given its time."""
+    _, writer = await setting.client()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(GET)
+    from_relay, to_relay = await setting.node.connections.get()
+    await from_relay.readuntil(b"\r\n\r\n")
+    to_relay.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (64 * MEBIBYTE))
+    to_relay.write(bytes(64 * MEBIBYTE))
+    (client,) = setting.clients
+    await client.was_stuck.wait()
+    vanished = Vanished()
+    for _ in range(5):
+        assert vanished.among([client.transport]) == []
+    to_relay.transport.abort()
+
+
+async def test_a_vanished_peer_is_ended(setting: Setting) -> None:
+    """Whoever was silent at four looks in a row is ended, a client as well as a node."""
+    _, writer = await setting.client()
+    writer.write(GET)
+    from_relay, to_relay = await setting.node.connections.get()
+    await from_relay.readuntil(b"\r\n\r\n")
+
+    class Everybody(Vanished):
+        def among(self, transports: Any) -> Any:
+            return list(transports)
+
+    setting.relay._vanished = Everybody()
+    setting.relay._looked -= Vanished.EVERY_S
+    await eventually(lambda: len(setting.relay) == len(setting.cluster) == 0)
+    assert await from_relay.read() == b""
+    to_relay.close()
+
+
+async def test_a_connection_on_which_something_came_unasked_is_not_used() -> None:
+    """The pool asks the kernel: neither an end nor bytes that nobody has read are overlooked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        cluster = Cluster(Upstream(hosts=(url,)), None, MEBIBYTE)
+        for unasked in (None, b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n", b""):
+            connection = await cluster.connect(None)
+            with server.accept()[0] as node:
+                cluster.take_back(connection)
+                if unasked:
+                    node.sendall(unasked)
+                elif unasked is not None:
+                    node.shutdown(socket.SHUT_WR)
+                # The event loop did not run since, so only the kernel knows.
+                assert cluster.idle(None) is (connection if unasked is None else None)
+    cluster.close()
+    await eventually(lambda: len(cluster) == 0)
+
+
+async def test_a_connection_that_is_closing_is_not_used(setting: Setting) -> None:
+    """A connection that the event loop is about to take away is not handed out."""
+    connection = await setting.cluster.connect(None)
+    _, to_relay = await setting.node.connections.get()
+    setting.cluster.take_back(connection)
+    assert connection.transport is not None
+    connection.transport.abort()
+    assert setting.cluster.idle(None) is None
     to_relay.close()
 
 
@@ -321,6 +397,7 @@ async def test_the_next_node_is_asked_if_one_cannot_be_reached() -> None:
         first, second = await cluster.connect(None), await cluster.connect(None)
         for connection in (first, second):
             assert connection.default_host == address.encode()
+        assert cluster._preferred == 1
         with pytest.raises(NotConnected, match="no connection to 127"):
             await Cluster(Upstream(hosts=(nobody,)), None, MEBIBYTE).connect(None)
     cluster.close()

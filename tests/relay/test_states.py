@@ -1,6 +1,8 @@
 """Rules of an exchange that no dialogue can express: limits, full buffers, poison, draining."""
 
 import asyncio
+import socket
+import struct
 
 import pytest
 from wire import Play, Wire, settle
@@ -35,13 +37,13 @@ async def test_poisonous_head() -> None:
 
 
 async def test_refused_before_it_was_written() -> None:
-    """A node's connection is not used again after a 4xx that came before the request was written."""
+    """A node's connection is not used again after an answer that came before all was written."""
 
     class Full(Wire):
         def get_write_buffer_size(self) -> int:
             return 1
 
-    for status, kept in ((413, 0), (200, 1)):
+    for status, kept in ((413, 0), (200, 0)):
         play = Play()
         await tell(play, b"PUT / HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n12")
         play.node.__class__ = Full
@@ -180,6 +182,41 @@ async def test_lingering_is_bounded() -> None:
     assert play.wire.aborted is False
     await tell(play, b"x")
     assert play.wire.aborted is True
+
+
+@pytest.mark.parametrize("end", ["half-close", "drained", "time-out"])
+async def test_an_answer_that_is_cut_ends_in_a_reset(end: str) -> None:
+    """Whatever ends a client's connection in the middle of an answer, it is no clean end."""
+
+    class Real(Wire):
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return ours if name == "socket" else super().get_extra_info(name, default)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as ours,
+    ):
+        play = Play()
+        await tell(play, GET)
+        play.wire.__class__ = Real
+        await answer(play, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n1")
+        match end:
+            case "half-close":
+                play.client.eof_received()
+            case "drained":
+                play.relay.close()
+            case _:
+                play.client.expire()
+        assert play.wire.aborted is True
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack("ii", 1, 0)
+
+
+async def test_a_connection_that_ends_takes_its_request_with_it() -> None:
+    """A client whose connection breaks, without any end before it, takes its request with it."""
+    play = Play()
+    await tell(play, GET)
+    play.client.connection_lost(ConnectionResetError())
+    assert play.node.aborted is True
 
 
 async def test_a_client_that_leaves_after_our_last_word() -> None:
