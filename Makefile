@@ -34,8 +34,8 @@ test: .venv/dev.stamp ## run all tests, against real servers, and require their 
 	$(BIN)/coverage report --fail-under=95
 
 test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
-	$(BIN)/python -m pytest -q $(wildcard tests/account tests/relay/test_head.py \
-		tests/relay/test_body.py tests/test_secret.py tests/test_errors.py)
+	$(BIN)/python -m pytest -q tests/account tests/test_secret.py tests/test_errors.py \
+		$(addprefix tests/relay/test_,head.py body.py memory.py dialogues.py states.py)
 
 check: .venv/dev.stamp ## check format, rules, types and the import table
 	$(BIN)/ruff format --check .

@@ -37,7 +37,7 @@ server.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "BodyTooLarge",
@@ -112,8 +112,14 @@ class Detail:
         return {name: member for name, member in members.items() if member is not None}
 
 
+_MOST_DETAILS: Final = 100
+
+
 class InvalidAccount(CallerError):
-    """An account that breaks its schema, with every error at once, by attribute (``default_to.0``)."""
+    """An account that breaks its schema, with every error at once, by attribute (``default_to.0``).
+
+    Of more than a hundred, the first hundred are listed, and how many more there are.
+    """
 
     def __init__(self, details: Mapping[str, Sequence[Detail]]) -> None:
         count = sum(len(found) for found in details.values())
@@ -122,7 +128,17 @@ class InvalidAccount(CallerError):
             super().__init__(f"'{attribute}': {only.error}")
         else:
             super().__init__(f"{count} errors; see detail.")
-        self.details = details
+        self.details = _first(details, count)
+
+
+def _first(details: Mapping[str, Sequence[Detail]], count: int) -> Mapping[str, Sequence[Detail]]:
+    if count <= _MOST_DETAILS:
+        return details
+    each = [(attribute, detail) for attribute, found in details.items() for detail in found]
+    first: dict[str, list[Detail]] = {}
+    for attribute, detail in each[:_MOST_DETAILS]:
+        first.setdefault(attribute, []).append(detail)
+    return {**first, "…": [Detail(f"and {count - _MOST_DETAILS} more")]}
 
 
 class Unauthenticated(CallerError):

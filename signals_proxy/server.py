@@ -10,6 +10,7 @@ connections to the cluster.
 """
 
 import asyncio
+import secrets
 import signal
 import socket
 import ssl
@@ -23,13 +24,13 @@ from signals_proxy import api
 from signals_proxy.account import keyring, ref, schema
 from signals_proxy.authorization import Anybody, AuthorizationSettings, Authorizer
 from signals_proxy.config import Settings
-from signals_proxy.errors import UpstreamError
+from signals_proxy.errors import InvalidTarget, UpstreamError
 from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
 from signals_proxy.relay import Cluster, Destination, LocalServer, Relay, Upstream
 from signals_proxy.relay.probe import reach
 from signals_proxy.relay.tls import client_context
-from signals_proxy.telemetry.audit import Audit
+from signals_proxy.telemetry.audit import Audit, Entry
 from signals_proxy.telemetry.status import ClusterState, Started, StatusPipe
 
 __all__ = ["serve", "tls_for"]
@@ -53,14 +54,14 @@ async def serve(
     async with AsyncExitStack() as stack:
         registry_client = connect(settings.registry, settings.upstream.hosts, tls)
         stack.push_async_callback(registry_client.close)
-        peers = _Peers()
+        peers, audit = _Peers(), Audit()
         types = schema.load()
         application = api.build(
             registry=Registry(registry_client, settings.registry.index, types),
             keyring=keyring.load(settings.keyring),
             types=types,
             authorizer=_authorizer(settings.authorization),
-            audit=Audit(),
+            audit=audit,
             peer_of=peers.of,
         )
         runner = web.AppRunner(application, **api.RUNNER_OPTIONS)
@@ -70,7 +71,7 @@ async def serve(
         accounts = LocalServer(api.protocols(runner), peers.introduce, head_size)
 
         def route(target: str) -> Destination:
-            return cluster if ref.parse(target) is None else accounts
+            return cluster if _call(target, audit) is None else accounts
 
         relay = Relay(route, (cluster, accounts), settings.limits)
         stack.callback(relay.close)
@@ -93,6 +94,20 @@ def tls_for(upstream: Upstream) -> ssl.SSLContext | None:
     if not any(host.startswith("https://") for host in upstream.hosts):
         return None
     return client_context(upstream.ca_certificates, upstream.ca_fingerprint)
+
+
+def _call(target: str, audit: Audit) -> ref.AccountCall | None:
+    """Return the account call that a target stands for; one that is refused here is audited here.
+
+    Neither the method nor the client is known at this place.
+    """
+    try:
+        return ref.parse(target)
+    except InvalidTarget as error:
+        entry = Entry(request_id=secrets.token_hex(16), method=None, address=None)
+        with audit.call(entry):
+            entry.error, entry.status = type(error).__name__, error.status
+        raise
 
 
 class _Peers:

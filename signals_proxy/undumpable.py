@@ -12,7 +12,7 @@ _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 def forbid_dumps() -> None:
     """Have the kernel write no core dump of this process, nor let others attach to it (Linux).
 
-    An exec undoes it, so each process calls it for itself.
+    An exec undoes it, so each process calls it for itself: every command of ours as its first act.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

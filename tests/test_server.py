@@ -1,6 +1,7 @@
 """One worker: its rooms joined, behind a supervisor as in production."""
 
 import hashlib
+import json
 import os
 import signal
 import ssl
@@ -62,6 +63,30 @@ async def test_worker_finds_a_mistake(tmp_path: Path) -> None:
         assert died["reason"] == f"{tmp_path}/keyring: there is no keyring"
         (tmp_path / "gone").rename(tmp_path / "keyring")
         await proxy.event("ready")
+
+
+async def test_refused_targets_are_audited(tmp_path: Path) -> None:
+    """A target that only looks like one of the registry leaves one line, without what it was."""
+    async with (
+        upstream() as stands,
+        serve(configure(tmp_path, stands.url)) as proxy,
+    ):
+        at = await proxy.served()
+        for target in ("//_signals/account/email/hunter2", "/_signals/account/email/hunter2%2f"):
+            assert (await at.get(target))[0] == 400
+        assert (await at.get("/_signals/account/slack/a?hunter2"))[0] == 400
+        assert await at.get("/_search") == (200, b"ok")
+        proxy.signal(signal.SIGTERM)
+        assert await proxy.ended() == 0
+        lines = [json.loads(line) for line in proxy.lines if line.startswith('{"@timestamp"')]
+        assert len(lines) == 3
+        for refused in lines[:2]:
+            assert refused["error.type"] == "InvalidTarget"
+            assert refused["http.response.status_code"] == 400
+            assert refused["event.outcome"] == "failure"
+            assert "http.request.method" not in refused
+        assert len({line["http.request.id"] for line in lines}) == 3
+        assert not any("hunter2" in line for line in proxy.lines)
 
 
 def test_tls_only_where_it_is_used() -> None:

@@ -6,8 +6,6 @@ a secret, of an unknown attribute (it may be a misspelt secret), or anything tha
 """
 
 import difflib
-import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,9 +13,10 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator, FormatChecker, validators
 
 from signals_proxy.account.body import Json
+from signals_proxy.account.findings import Findings, texts
 from signals_proxy.account.formats import FORMATS
 from signals_proxy.account.ref import Ref
-from signals_proxy.errors import Detail, InvalidAccount
+from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import REDACTED, Secret
 
 __all__ = ["Account", "AccountType", "Draft"]
@@ -76,7 +75,7 @@ class AccountType:
         Raises ``InvalidAccount`` with every error of the draft: those of single attributes, of
         attributes together, and every kept secret that the destination lock asks for again.
         """
-        findings = _Findings(draft.sent)
+        findings = Findings(self._stored, draft.sent)
         public = dict(self._checked(draft, findings))
         self._check_secrets(draft, findings)
         self._check_together(public.keys() | draft.sent.keys() | draft.kept.keys(), findings)
@@ -92,13 +91,13 @@ class AccountType:
         found = {n: _indexed(self._stored[n]) for n in sorted(self.public)}
         return {name: properties for name, properties in found.items() if properties}
 
-    def _checked(self, draft: Draft, findings: "_Findings") -> Iterator[tuple[str, Json]]:
+    def _checked(self, draft: Draft, findings: Findings) -> Iterator[tuple[str, Json]]:
         for name, sent in draft.attributes.items():
             if name == "type":
                 if not isinstance(sent, str) or sent.lower() != self.name:
                     findings.add(name, "Invalid value", value=sent, expected=self.name)
             elif name not in self.public:
-                # Comparing is slow, and a body can hold a hundred thousand names.
+                # Comparing is slow, and a body can hold thousands of names.
                 near = self._nearest(name) if len(findings.details) < _MAX_GUESSES else None
                 guess = f"; did you mean '{near}'?" if near else ""
                 findings.add(name, "Unknown attribute" + guess)
@@ -110,12 +109,12 @@ class AccountType:
     def _nearest(self, name: str) -> str | None:
         return next(iter(difflib.get_close_matches(name[:64].lower(), self._stored, n=1)), None)
 
-    def _check_value(self, name: str, value: Json, findings: "_Findings") -> None:
+    def _check_value(self, name: str, value: Json, findings: Findings) -> None:
         stored = self._stored[name]
-        if any(REDACTED in text for text in _texts(value)):
+        if any(REDACTED in text for text in texts(value)):
             findings.add(name, f"'{REDACTED}' stands for a stored secret, and for nothing else")
         elif stored.get("format") != "pem-certificates" and any(
-            "-----BEGIN" in text for text in _texts(value)
+            "-----BEGIN" in text for text in texts(value)
         ):
             findings.add(name, "A PEM block does not belong here")
         else:
@@ -124,10 +123,10 @@ class AccountType:
                 shown = error.instance if _repeatable(error.schema) else None
                 findings.add(place, "Invalid value", value=shown, expected=_expected(error))
 
-    def _check_secrets(self, draft: Draft, findings: "_Findings") -> None:
+    def _check_secrets(self, draft: Draft, findings: Findings) -> None:
         for name, secret in draft.sent.items():
             value = secret.reveal()
-            if any(REDACTED in text for text in _texts(value)):
+            if any(REDACTED in text for text in texts(value)):
                 findings.add(name, f"'{REDACTED}' cannot stand for a part of a secret")
                 continue
             for error in _errors(self._stored[name], value):
@@ -135,7 +134,7 @@ class AccountType:
         for name in sorted(draft.unstored):
             findings.add(name, f"'{REDACTED}' keeps a stored secret, and none is stored")
 
-    def _check_together(self, present: set[str], findings: "_Findings") -> None:
+    def _check_together(self, present: set[str], findings: Findings) -> None:
         for name in self.schema.get("required", ()):
             if name not in present:
                 findings.add(name, "Required attribute is missing")
@@ -152,7 +151,7 @@ class AccountType:
             findings.add(name, f"Only one may be specified: {listed}; null removes a stored one")
 
     def _check_destination(
-        self, draft: Draft, public: Mapping[str, Json], findings: "_Findings"
+        self, draft: Draft, public: Mapping[str, Json], findings: Findings
     ) -> None:
         """The destination lock: who does not know a secret cannot send it elsewhere.
 
@@ -178,44 +177,7 @@ class AccountType:
                 )
 
 
-# --- findings ------------------------------------------------------------------------------------
-
-
-class _Findings:
-    """Details by attribute, in the order of their finding, without any secret that was sent."""
-
-    def __init__(self, sent: Mapping[str, Secret]) -> None:
-        self.details: dict[str, list[Detail]] = {}
-        self._secrets = [text for s in sent.values() for text in _texts(s.reveal()) if text]
-
-    def add(self, place: str, error: str, *, value: Json = None, expected: Json = None) -> None:
-        """Note an error, once for each place and wording."""
-        detail = Detail(error, value if self._may_be_shown(value) else None, expected)
-        noted = self.details.setdefault(place, [])
-        if detail not in noted:
-            noted.append(detail)
-
-    def _may_be_shown(self, value: Json) -> bool:
-        if isinstance(value, list | dict) or (
-            isinstance(value, float) and not math.isfinite(value)
-        ):
-            return False
-        text = str(value)
-        return (
-            len(text) <= 256
-            and "-----BEGIN" not in text
-            and not re.search(":.*@", text)  # a password before a host, as in a URL
-            and not any(secret in text for secret in self._secrets)
-        )
-
-
-def _texts(value: Json) -> Iterator[str]:
-    """Every string in a value but the names of members."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _texts(child)
+# --- what is said of an error --------------------------------------------------------------------
 
 
 def _repeatable(schema: Mapping[str, Any]) -> bool:

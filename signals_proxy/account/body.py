@@ -11,7 +11,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from signals_proxy.errors import InvalidBody
 
-__all__ = ["MAX_BODY", "MAX_DEPTH", "Json", "parse"]
+__all__ = ["MAX_BODY", "MAX_DEPTH", "MAX_VALUES", "Json", "parse"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A JSON value. A number is an ``int`` only where it was written without fraction and exponent."""
@@ -21,6 +21,9 @@ MAX_BODY: Final = 1024 * 1024
 
 MAX_DEPTH: Final = 32
 """How many objects and arrays may lie within one another, the outermost counted."""
+
+MAX_VALUES: Final = 10_000
+"""How many members and elements a body may have, at all levels: each takes its time."""
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Enough for every integer that is accepted anywhere; int() of a very long one is slow, or raises.
@@ -32,7 +35,7 @@ def parse(data: bytes) -> dict[str, Json]:
 
     Raises ``InvalidBody`` for anything else: other encodings than UTF-8, a byte order mark, other
     values than an object, a name that occurs twice in one object, ``NaN`` and ``Infinity``, lone
-    surrogates, nesting over ``MAX_DEPTH``.
+    surrogates, nesting over ``MAX_DEPTH``, more than ``MAX_VALUES`` members and elements.
     """
     found = _object_or_problem(data)
     if isinstance(found, str):
@@ -49,12 +52,13 @@ def _object_or_problem(data: bytes) -> dict[str, Json] | str:
         return "The body is empty; one JSON object is expected."
     if data.startswith(b"\xef\xbb\xbf"):
         return "The body begins with a byte order mark; send it without."
+    counting = _Counting()
     try:
         value = json.loads(
             data.decode(),
-            object_pairs_hook=_object,
+            object_pairs_hook=counting.object,
             parse_constant=_constant,
-            parse_int=_integer,
+            parse_int=counting.integer,
         )
     except UnicodeDecodeError as exc:
         return f"The body is not UTF-8 (byte {exc.start + 1})."
@@ -69,19 +73,40 @@ def _object_or_problem(data: bytes) -> dict[str, Json] | str:
     return _problem_inside(value) or value
 
 
-def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _Refused("The body names something twice within one object.")
-    return members
+class _Counting:
+    """The parser's hooks, which end it as soon as there are too many values for certain.
+
+    Other elements of arrays have no hook and are counted afterwards; the parser is quick with them.
+    """
+
+    def __init__(self) -> None:
+        self._members = 0
+        self._values = 0
+
+    def object(self, pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+        self._members += len(pairs)
+        self._count()
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise _Refused("The body names something twice within one object.")
+        return members
+
+    def integer(self, digits: str) -> int | float:
+        self._count()
+        return int(digits) if len(digits) <= _INTEGER_DIGITS else float(digits)
+
+    def _count(self) -> None:
+        self._values += 1
+        if max(self._members, self._values - 1) > MAX_VALUES:  # the outermost object is neither
+            raise _Refused(_too_many())
 
 
 def _constant(_: str) -> NoReturn:
     raise _Refused("The body holds NaN or Infinity, which are not JSON.")
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _INTEGER_DIGITS else float(digits)
+def _too_many() -> str:
+    return f"The body has more than {MAX_VALUES} members and elements."
 
 
 def _too_deep() -> str:
@@ -89,6 +114,7 @@ def _too_deep() -> str:
 
 
 def _problem_inside(value: Json) -> str | None:
+    count = 0
     pending: list[tuple[Json, int]] = [(value, 1)]
     while pending:
         node, depth = pending.pop()
@@ -98,6 +124,9 @@ def _problem_inside(value: Json) -> str | None:
         elif isinstance(node, dict | list):
             if depth > MAX_DEPTH:
                 return _too_deep()
+            count += len(node)
+            if count > MAX_VALUES:
+                return _too_many()
             pending += ((child, depth + 1) for child in node)
             if isinstance(node, dict):
                 pending += ((child, depth + 1) for child in node.values())

@@ -70,9 +70,9 @@ def merge(
 ) -> Draft:
     """Return what ``body`` asks for: a secret left out or redacted is kept, ``null`` removes it.
 
-    Raises the reason of ``before`` (a ``SealingError``) if it could not be opened and the body
-    does not say of each of its secrets what becomes of it; ``NewerAccount`` if the account has
-    attributes that this version would drop.
+    Raises the reason of ``before`` (a ``SealingError``) if it could not be opened, unless the body
+    says what becomes of each secret that it lists or shows, and of one at least;
+    ``NewerAccount`` if the account has attributes that this version would drop.
     """
     given = {name: value for name, value in body.items() if name not in _DROPPED}
     named = given.keys() & account_type.secrets
@@ -81,7 +81,10 @@ def merge(
     sent = named - redacted - removed
     stored: Mapping[str, Secret] = {}
     if isinstance(before, Unopened):
-        if _secret_names(before.sealed, account_type) - sent - removed:
+        unsaid = _secret_names(before.sealed, account_type) - sent - removed
+        # What it lists is the word of whoever wrote it: with an empty list, an edit that means to
+        # keep every secret would make a verified account that leads where he wants.
+        if unsaid or not (sent or removed):
             raise before.reason
         before = None
     elif before is not None:

@@ -62,19 +62,23 @@ class Integrity(Enum):
         return _STATES[type(error)]
 
 
+_ANEW: Final = (
+    "with every secret in clear, and null for one that it is not to have; it has to name one at"
+    " least."
+)
 _REMEDIES: Final = {
     Integrity.VERIFIED: "",
     Integrity.FAILED: (
         "The account was changed in the index, not by PUT, or copied there from elsewhere. Check "
-        "its attributes, and PUT it again with every secret in clear (or null)."
+        f"its attributes, and PUT it again {_ANEW}"
     ),
     Integrity.UNKNOWN_KEY: (
         "The key that sealed the account is not in the keyring. Put its line back, or PUT the "
-        "account again with every secret in clear (or null)."
+        f"account again {_ANEW}"
     ),
     Integrity.UNSEALED: (
         "The account was written to the index, not by PUT. Check its attributes, and PUT it again "
-        "with every secret in clear (or null)."
+        f"{_ANEW}"
     ),
 }
 _STATES: Final[Mapping[type[SealingError], Integrity]] = {

@@ -12,6 +12,7 @@ import click
 from signals_proxy import __version__
 from signals_proxy.cli.voice import tell_error, tell_hint
 from signals_proxy.errors import ConfigError, SignalsError
+from signals_proxy.undumpable import forbid_dumps
 
 __all__ = ["main"]
 
@@ -40,6 +41,8 @@ class _Group(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run the command line and end the process."""
+        # Each command may come to hold keys, or a password that was passed to it.
+        forbid_dumps()
         sys.exit(self._status(args))
 
     def _status(self, args: Sequence[str] | None) -> int:

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from signals_proxy import config, server
+from signals_proxy.account import schema
 from signals_proxy.cli.voice import tell
+from signals_proxy.registry import Registry, connect
 from signals_proxy.relay.probe import reach
 from signals_proxy.supervisor import check_files, supervise
 from signals_proxy.telemetry import log
@@ -24,7 +26,9 @@ __all__ = ["serve"]
     metavar="FILE",
     help="The configuration; config.example.yaml documents every setting.",
 )
-@click.option("--check", is_flag=True, help="Check it, reach the cluster, and end.")
+@click.option(
+    "--check", is_flag=True, help="Check it, reach the cluster and the registry's index, and end."
+)
 @click.pass_context
 def serve(context: click.Context, file: Path, check: bool) -> None:
     """Serve clients until SIGTERM or Ctrl-C, then drain; a second Ctrl-C ends at once."""
@@ -40,5 +44,12 @@ async def _check(file: Path) -> None:
     settings = config.load(file, os.environ)
     with settings.locating():
         check_files(settings)
-    reached = await reach(settings.upstream, server.tls_for(settings.upstream))
+    tls = server.tls_for(settings.upstream)
+    reached = await reach(settings.upstream, tls)
+    client = connect(settings.registry, settings.upstream.hosts, tls)
+    registry = Registry(client, settings.registry.index, schema.load())
+    try:
+        await registry.check()
+    finally:
+        await registry.close()
     tell(f"the configuration is right, and {reached.url} answers (status {reached.status})")

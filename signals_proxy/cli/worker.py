@@ -11,7 +11,6 @@ from signals_proxy import config, server
 from signals_proxy.errors import ConfigError
 from signals_proxy.telemetry import log
 from signals_proxy.telemetry.status import Failed, StatusPipe
-from signals_proxy.undumpable import forbid_dumps
 
 __all__ = ["worker"]
 
@@ -24,7 +23,6 @@ __all__ = ["worker"]
 @click.pass_context
 def worker(context: click.Context, file: Path, sockets: str, status: int, life_line: int) -> None:
     """Serve inherited sockets until told to stop, or until the supervisor is gone."""
-    forbid_dumps()
     log.set_up()
     pipe = StatusPipe(status)
     try:

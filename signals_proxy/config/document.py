@@ -25,6 +25,17 @@ Place = tuple[str | int, ...]
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
+_TAG: Final = "a value that begins with '!' is a tag to YAML, and none is supported"
+# What PyYAML says of a mistake may quote it. Only what begins so is passed on, without what it found.
+_FIT_TO_TELL: Final = re.compile(
+    "(?:aliases are|but found another|could not find|expected|found unexpected|mapping|sequence) "
+)
+_WORDED: Final = {
+    "found undefined tag handle": _TAG,
+    "found character": "a value that begins with this character has to stand in quotes",
+    "found unknown escape": 'an unknown escape: within "…" a backslash has to be doubled',
+}
+
 _TEXT: Final = "tag:yaml.org,2002:str"
 _PLAIN: Final = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 # YAML 1.1 sees dates in texts and merges in `<<`. No setting is either, so they stay texts.
@@ -89,7 +100,7 @@ def parse(text: str, file: Path, environ: Mapping[str, str]) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(
-            f"not YAML: {error.problem or error.context}",
+            f"not YAML: {_worded(error.problem or '')}",
             remedy="check indentation and quotes of this line and the one above; within {…} or […]"
             " a value with ${NAME} needs quotes",
             file=file,
@@ -105,6 +116,13 @@ def parse(text: str, file: Path, environ: Mapping[str, str]) -> Document:
     if node is not None:
         document.data = _value(node, (), document, _expander(environ))
     return document
+
+
+def _worded(problem: str) -> str:
+    if _FIT_TO_TELL.match(problem):
+        return re.split(", but (?:found|got) ", problem, maxsplit=1)[0]
+    ours = (words for beginning, words in _WORDED.items() if problem.startswith(beginning))
+    return next(ours, "something that may not stand here")
 
 
 def resolved(text: str) -> Any:
@@ -129,7 +147,7 @@ def _value(node: Node, place: Place, document: Document, expand: _Expand) -> Any
             ]
         case _:
             if node.tag not in _PLAIN | _AS_TEXT | {_TEXT}:
-                document.problems.append(Problem(place, f"the tag {node.tag} is not supported"))
+                document.problems.append(Problem(place, _TAG, "put the value in quotes"))
                 return None
             if "${" in node.value:
                 return Expanded(expand(node.value, place, _line(node), document.problems))

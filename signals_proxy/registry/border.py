@@ -7,7 +7,7 @@ cluster's own reason: that may hold a piece of the document it speaks of.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from elastic_transport import ApiError, ConnectionTimeout, SerializationError, TransportError
 from elastic_transport import ConnectionError as ConnectionFailed
@@ -16,11 +16,14 @@ from elasticsearch import UnsupportedProductError
 from signals_proxy.errors import Lost, NotConnected, Refused, TimedOut, Unavailable, UpstreamError
 from signals_proxy.registry.client import NeverConnected
 
-__all__ = ["Unreadable", "border", "error_type", "refusal"]
+__all__ = ["Unreadable", "border", "error_type", "nonsense", "refusal"]
+
+_UNTOLD: Final = {"json_parse_exception", "json_generation_exception", "x_content_parse_exception"}
+"""What Elasticsearch says of a stored document (CBOR, SMILE) that it cannot write as JSON."""
 
 
 class Unreadable(Refused):
-    """The cluster's answer is no JSON that Python reads: what is stored may be the cause."""
+    """No answer that can be read as JSON was given: what is stored may be the cause."""
 
 
 @contextmanager
@@ -40,6 +43,10 @@ def border(act: str) -> Iterator[None]:
             " is missing; see upstream.hosts."
         ) from error
     except ApiError as error:
+        if error_type(error.body) in _UNTOLD:
+            raise Unreadable(
+                f"The cluster could not put its answer into JSON when it was to {act}."
+            ) from error
         raise refusal(act, error.meta.status, error_type(error.body)) from error
     except ConnectionTimeout as error:
         raise TimedOut(f"The cluster did not {act} within the time that was set.") from error
@@ -64,6 +71,14 @@ def error_type(body: Any) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     kind = error.get("type") if isinstance(error, dict) else None
     return kind if isinstance(kind, str) else ""
+
+
+def nonsense(act: str) -> Refused:
+    """Return the error for an answer that says it is a success, and is not of its shape."""
+    return Refused(
+        f"The cluster's answer made no sense when it was to {act}: see whether what upstream.hosts"
+        " names is Elasticsearch itself."
+    )
 
 
 def refusal(act: str, status: int, kind: str) -> UpstreamError:

@@ -13,6 +13,7 @@ Rules of the file: what the client would log, warn of or guess by itself is turn
   :class:`StrictJson`), for everything in it is bound to its seal.
 """
 
+import base64
 import json
 import logging
 import math
@@ -45,6 +46,7 @@ READ_TIMEOUT_S: Final = 10.0
 
 _WARNINGS_REMEMBERED: Final = 100
 _LONGEST_INTEGER: Final = 20  # digits; 2^63 has 19
+_LARGEST: Final = 4 * 1024 * 1024  # bytes; of a body of 1 MiB, escaped and boxed, not even 3
 _DEEPEST: Final = 100  # levels; an account's body has at most 32
 
 _logger = logging.getLogger(__name__)
@@ -83,7 +85,9 @@ def connect(
 def _authentication(settings: RegistrySettings) -> dict[str, Any]:
     match settings.credentials:
         case BasicCredentials(username, password):
-            return {"basic_auth": (username, password.reveal())}
+            # As UTF-8 (RFC 7617 2.1). Given in two parts, the client would insist on ASCII.
+            pair = f"{username}:{password.reveal()}".encode()
+            return {"basic_auth": base64.b64encode(pair).decode()}
         case ApiKeyCredentials(key):
             return {"api_key": key.reveal()}
         case BearerCredentials(token):
@@ -145,6 +149,8 @@ class StrictJson(JsonSerializer):
         """Return the value; raises :class:`SerializationError`, which quotes nothing."""
         if not data:
             return None
+        if len(data) > _LARGEST:
+            raise SerializationError("too large")
         try:
             value = json.loads(data, parse_int=_integer, object_pairs_hook=_object)
         except (ValueError, RecursionError):

@@ -27,12 +27,11 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import (
     NotConnected,
-    Refused,
     SignalsError,
     UpstreamError,
     VersionConflict,
 )
-from signals_proxy.registry.border import Unreadable, border, error_type, refusal
+from signals_proxy.registry.border import Unreadable, border, error_type, nonsense, refusal
 from signals_proxy.registry.index import GUARD, RegistryIndex
 
 __all__ = ["WRITE_TIMEOUT_S", "Registry", "Stored", "Version"]
@@ -89,6 +88,13 @@ class Registry:
         """Close the client's connections."""
         await self._client.close()
 
+    async def check(self) -> None:
+        """Find out whether the cluster lets us at the index, which may be missing.
+
+        Raises :class:`ForeignIndex` and every other :class:`UpstreamError`.
+        """
+        await self._index.check()
+
     async def get(self, ref: Ref) -> Stored | None:
         """Return the account, or None if there is none, or no index yet.
 
@@ -102,7 +108,9 @@ class Registry:
         if found is None:
             return None
         await self._index.check()
-        source = found.get("_source", _UNREADABLE)
+        source = found.get("_source")
+        if not isinstance(source, dict):
+            source = _UNREADABLE
         return Stored(SealedAccount(ref, source), _version(found))
 
     async def put(self, sealed: SealedAccount, expected: Version | None) -> Version:
@@ -160,15 +168,21 @@ class Registry:
                 index=self._index.name, id=ref.document_id, source=source
             )
         self._notice(answer.meta.headers)
-        body: dict[str, Any] = answer.body
-        if body.get("found") is True:
-            return body
+        body: Any = answer.body
+        found = body.get("found") if isinstance(body, dict) else None
+        if found is True and _has_version(body):
+            read: Mapping[str, Any] = body
+            return read
+        if found is False:
+            return None
+        # Nothing else says that it is not there: it may be of a proxy between the cluster and us.
         kind = error_type(body)
         if kind == "index_not_found_exception":
             self._index.forget()
-        elif kind:
+            return None
+        if kind:
             raise refusal(act, answer.meta.status, kind)
-        return None
+        raise nonsense(act)
 
     async def _look(self, ref: Ref) -> Stored | None:
         try:
@@ -194,11 +208,14 @@ class Registry:
             )
         self._notice(answer.meta.headers)
         match answer.body:
-            case {"items": [item]} if len(item) == 1:
-                only: dict[str, Any]
+            case {"items": [{**item}]} if len(item) == 1:
+                only: Any
                 (only,) = item.values()
-                return only
-        raise Refused(f"The cluster's answer made no sense when it was to {act}.")
+                status = only.get("status") if isinstance(only, dict) else None
+                if type(status) is int and (status not in {200, 201} or _has_version(only)):
+                    outcome: Mapping[str, Any] = only
+                    return outcome
+        raise nonsense(act)
 
     def _notice(self, fields: Mapping[str, str]) -> None:
         self.product = fields.get("x-elastic-product", self.product)
@@ -222,6 +239,10 @@ def _outcome(act: str, item: Mapping[str, Any], ref: Ref) -> Version:
             " repeat the change if it is still wanted."
         )
     raise refusal(act, status, error_type(item))
+
+
+def _has_version(answer: Mapping[str, Any]) -> bool:
+    return all(type(answer.get(name)) is int for name in ("_version", "_seq_no", "_primary_term"))
 
 
 def _version(answer: Mapping[str, Any]) -> Version:

@@ -28,7 +28,7 @@ from typing import Any, Final
 from elasticsearch import AsyncElasticsearch
 
 from signals_proxy.errors import ForeignIndex
-from signals_proxy.registry.border import border, error_type, refusal
+from signals_proxy.registry.border import border, error_type, nonsense, refusal
 
 __all__ = ["GUARD", "RegistryIndex", "foreign"]
 
@@ -50,6 +50,8 @@ _ADAPTABLE_SETTINGS: Final = {
         name: value for name, value in _SETTINGS["index"].items() if name != "number_of_shards"
     }
 }
+
+_DESCRIBE: Final = "describe the registry's index"
 
 _logger = logging.getLogger(__name__)
 
@@ -105,27 +107,27 @@ class RegistryIndex:
 
         Raises :class:`ForeignIndex`.
         """
-        with border("describe the registry's index"):
+        with border(_DESCRIBE):
             answer = await self._client.options(ignore_status=404).indices.get(
                 index=self.name, flat_settings=True
             )
         if answer.meta.status == 404:
             if (kind := error_type(answer.body)) != "index_not_found_exception":
-                raise refusal("describe the registry's index", 404, kind)
+                raise refusal(_DESCRIBE, 404, kind)
             self._checked = False
             return None
+        described = _described(answer.body)
         # An alias is fine: a cluster's upgrade may leave one in the place of an index.
-        if len(answer.body) != 1:
+        if len(described) != 1:
             raise ForeignIndex(
                 f"The name {self.name} stands for more than one index: "
-                f"{', '.join(sorted(answer.body))}. Leave one, or set registry.index."
+                f"{', '.join(sorted(described))}. Leave one, or set registry.index."
             )
-        ((name, found),) = answer.body.items()
-        mapping = found.get("mappings", {})
+        ((name, (mapping, settings)),) = described.items()
         if not mapping:
             self._checked = False
             return self._mapping
-        reasons = foreign(self._mapping, mapping, found.get("settings", {}))
+        reasons = foreign(self._mapping, mapping, settings)
         if reasons:
             self._checked = False
             raise ForeignIndex(
@@ -146,7 +148,9 @@ class RegistryIndex:
             _logger.info("index created", extra={"fields": {"index": self.name}})
         elif error_type(answer.body) != "resource_already_exists_exception":
             # Another proxy was faster: then it is checked like any index that was there.
-            raise refusal("create the registry's index", 400, error_type(answer.body))
+            raise refusal(
+                "create the registry's index", answer.meta.status, error_type(answer.body)
+            )
 
     async def _extend(self, mapping: Mapping[str, Any]) -> None:
         with border("extend the registry's index"):
@@ -158,6 +162,26 @@ class RegistryIndex:
                 )
         await self._examine()
         _logger.info("index extended", extra={"fields": {"index": self.name}})
+
+
+def _described(body: Any) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return mapping and settings of each index in an answer of *Get index*.
+
+    Raises :class:`Refused` for anything else, such as what a proxy between us answers.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, index in body.items() if isinstance(body, dict) else ():
+        match index:
+            case {"mappings": {**mapping}, "settings": {**settings}} if isinstance(
+                mapping.get("properties", {}), dict
+            ):
+                found[name] = mapping, settings
+            case _:
+                found.clear()
+                break
+    if not found:
+        raise nonsense(_DESCRIBE)
+    return found
 
 
 def foreign(

@@ -23,7 +23,6 @@ from signals_proxy.supervisor.generation import Generation
 from signals_proxy.telemetry import health
 from signals_proxy.telemetry.health import Health
 from signals_proxy.telemetry.log import Log
-from signals_proxy.undumpable import forbid_dumps
 
 __all__ = ["check_files", "supervise", "worker_command"]
 
@@ -50,7 +49,6 @@ async def supervise(
 
     :raises ConfigError: if it cannot start. Nothing is left running then.
     """
-    forbid_dumps()
     settings = config.load(file, environ)
     with settings.locating():
         check_files(settings)

@@ -43,7 +43,7 @@ class Entry:
     """
 
     request_id: str
-    method: str
+    method: str | None
     address: str | None
     opaque_id: str | None = None
     traceparent: str | None = None

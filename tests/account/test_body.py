@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals_proxy.account.body import MAX_DEPTH, parse
+from signals_proxy.account.body import MAX_DEPTH, MAX_VALUES, parse
 from signals_proxy.errors import InvalidBody
 
 VALUES = st.recursive(
@@ -78,6 +78,36 @@ def test_nesting_is_bounded():
     for data in (nested(MAX_DEPTH + 1), b'{"a":' + b"[" * 500_000):
         with pytest.raises(InvalidBody, match="nests more than 32"):
             parse(data)
+
+
+@pytest.mark.parametrize(
+    ("before", "each", "after", "less"),
+    [
+        (b"", b'"%d":1', b"", 0),
+        (b"", b'"%d":"a"', b"", 0),
+        (b'"a":[', b"%d", b"]", 1),
+        (b'"a":[', b"%d.5", b"]", 1),
+        (b'"a":[', b'"%d"', b"]", 1),
+        (b'"a":[', b"{}", b"]", 1),
+        (b'"a":[', b"[]", b"]", 1),
+        (b'"a":[', b'{"%d":null}', b"]", 1),
+        (b'"a":{"b":[{', b'"%d":true', b"}]}", 3),
+    ],
+)
+def test_the_number_of_values_is_bounded(before, each, after, less):
+    """Ten thousand members and elements in all pass, one more does not, of whatever kind."""
+
+    def body(count):
+        values = (each % n if b"%" in each else each for n in range(count))
+        return b"{" + before + b",".join(values) + after + b"}"
+
+    most = MAX_VALUES - less
+    if b"null" in each:
+        most //= 2  # an element and its member
+    assert parse(body(most))
+    for count in (most + 1, 100_000):
+        with pytest.raises(InvalidBody, match="more than 10000 members and elements"):
+            parse(body(count))
 
 
 def test_a_number_tells_how_it_was_written():

@@ -43,6 +43,52 @@ def test_guessing_is_bounded():
     assert guessed == [True] * 16 + [False] * 84
 
 
+def test_a_secret_as_a_name():
+    """A name that holds a secret is not shown as a place, at any level."""
+    hidden = "(a name that holds a secret)"
+    body = {**EMAIL, "user": "u", "password": "hunter2", "labels": {"my-hunter2": 1}}
+    assert details({**body, "hunter2": 1, "xhunter2y": 1, "labels.hunter2": 1, "zzz": 1}) == {
+        f"labels.{hidden}": [
+            {
+                "error": "Invalid value",
+                "value": 1,
+                "expected": "A string without control characters",
+            },
+            {"error": "Unknown attribute; did you mean 'labels'?"},
+        ],
+        hidden: [{"error": "Unknown attribute"}],
+        "zzz": [{"error": "Unknown attribute"}],
+    }
+
+
+def test_a_secret_that_is_an_attributes_name():
+    """What is ours to say is said whatever the secrets are, and short ones hide no name."""
+    body = {"port": 465, "user": "u", "password": "host", "proxy_password": "zz", "zzz": 1}
+    assert [*details(body)] == ["zzz", "host", "proxy_user"]
+
+
+def test_many_secrets():
+    """Where comparing with all texts of secrets would take long, nothing that was sent is shown."""
+    many = {f"h{n}": f"secret{n}" for n in range(5000)}
+    found = details({"host": "a b", "port": 1, "password": many, "secret7": 1, "labels": {"x": 1}})
+    assert "value" not in found["host"][0]
+    assert "secret" not in str([*found]).replace("among too many secrets", "")
+    assert "labels.(a name among too many secrets)" in found
+
+
+def test_a_hundred_details():
+    """Of more than a hundred errors the first hundred are listed, and all are counted."""
+    for count in (100, 101, 9000):
+        body = {**EMAIL, "default_to": ["@", "@"], **{f"zz{n}": 1 for n in range(count - 2)}}
+        with pytest.raises(InvalidAccount) as refused:
+            validate(body)
+        assert refused.value.message == f"{count} errors; see detail."
+        found = details(body)
+        more = found.pop("…", None)
+        assert more == (None if count == 100 else [{"error": f"and {count - 100} more"}])
+        assert sum(map(len, found.values())) == 100
+
+
 def test_too_many_elements_are_one_error():
     """What each of them is does not matter any more."""
     many = {"default_to": ["@"] * 5000, "labels": {f"-{n}": 1 for n in range(5000)}}

@@ -102,6 +102,29 @@ def test_an_account_that_is_not_verified_is_replaced_as_a_whole(source, password
     assert draft.kept == {}
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {},
+        {"host": "evil.example"},
+        {"_sealed": {"box": "x"}},
+        {"_sealed": {"secrets": [], "box": "x"}},
+        {"_sealed": {"secrets": None, "box": "x"}},
+        {"_sealed": {"secrets": "password", "box": "x"}},
+        {"_sealed": {"secrets": [["password"]], "box": "x"}},
+        {"_sealed": {"box": float("nan")}},
+    ],
+)
+def test_whoever_emptied_the_list_of_secrets_gains_nothing(source):
+    """A body that says nothing of any secret means to keep them, whatever the document lists."""
+    before = unopened(**source)
+    for body in ({}, {"password": REDACTED}):
+        with pytest.raises(Forged):
+            merge({**PUBLIC, **body}, before, EMAIL, REF)
+    for name in ("password", "client_key"):
+        assert merge({**PUBLIC, name: None}, before, EMAIL, REF).kept == {}
+
+
 def test_no_attribute_of_a_newer_version_is_dropped():
     """An account that holds what this version does not know is not overwritten."""
     for before in (

@@ -240,12 +240,15 @@ async def test_null_counts_as_said(client: Any, stored: Any, example: Any, clust
 
 
 async def test_no_noop_for_what_failed(client: Any, cluster: Any) -> None:
-    """An account without secrets that was changed is sealed anew by a PUT of the same body."""
+    """An account without secrets that was changed is sealed anew once a PUT says that it has none."""
     body = {"host": "smtp.example.com", "port": 465}
     await client.put(body)
     stored = cluster.source()
     cluster.put({**stored, "_sealed": {**stored["_sealed"], "box": "AAAA"}})
     assert (await client.get()).json["integrity"] == "failed"
-    answer = await client.put(body)
+    refused = await client.put(body)
+    assert refused.status == 409
+    assert "it has to name one at least" in refused.json["error"]
+    answer = await client.put({**body, "password": None})
     assert (answer.status, answer.json["result"]) == (200, "updated")
     assert (await client.get()).json["integrity"] == "verified"

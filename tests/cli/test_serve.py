@@ -4,13 +4,15 @@ How a proxy runs and ends: ``tests/test_supervisor.py``.
 """
 
 import asyncio
+import base64
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from served import configure, upstream
+from played import Played
+from served import configure
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -145,11 +147,27 @@ def test_check_without_cluster(tmp_path: Path) -> None:
     assert _serve(file, "--check") == (1, expected)
 
 
-async def test_check(tmp_path: Path) -> None:
-    """`--check` says that all is well, and ends with status 0."""
-    async with upstream() as stands:
-        file = configure(tmp_path, stands.url)
-        status, said = await asyncio.to_thread(_serve, file, "--check")
-    assert status == 0
-    expected = _said(f"the configuration is right, and {stands.url} answers (status 200)")
-    assert expected == said
+def test_check(tmp_path: Path, elasticsearch: str) -> None:
+    """`--check` says that all is well, be there an index yet or not, and ends with status 0."""
+    file = configure(tmp_path, elasticsearch, "registry: {index: .signals_checked}\n")
+    expected = _said(f"the configuration is right, and {elasticsearch} answers (status 200)")
+    assert _serve(file, "--check") == (0, expected)
+
+
+async def test_check_of_credentials(tmp_path: Path, played: Played) -> None:
+    """`--check` fails if the cluster does not take the registry's credentials, and says so."""
+    played.answer(b"GET / ", 200, b"{}")
+    played.answer(
+        b"GET /.signals_accounts", 401, b'{"error":{"type":"security_exception"},"status":401}'
+    )
+    credentials = "registry: {credentials: {username: u, password: hunter2}}\n"
+    file = configure(tmp_path, played.url, credentials)
+    assert await asyncio.to_thread(_serve, file, "--check") == (
+        1,
+        _said(
+            "error: the cluster does not let the proxy describe the registry's index (401"
+            " security_exception): registry.credentials need the rights to read, write and manage"
+            " the registry's index"
+        ),
+    )
+    assert any(base64.b64encode(b"u:hunter2") in request for request in played.requests)

@@ -1,11 +1,13 @@
 """How the mistakes of a configuration file are told."""
 
+import re
 from pathlib import Path
 
 import pytest
 from configured import MINIMAL, Load, only, told
 
 from signals_proxy import config
+from signals_proxy.config import InvalidSettings
 from signals_proxy.errors import ConfigError
 
 
@@ -46,6 +48,31 @@ class TestErrors:
             (
                 MINIMAL + "registry:\n  credentials:\n    username: u\n    password: 12345\n",
                 "10: registry.credentials.password: must be text; put it in quotes | ",
+            ),
+            (
+                MINIMAL + "registry: {credentials: {username: 'a:b', password: hunter2}}\n",
+                (
+                    "7: registry.credentials.username: must be text in UTF-8 without ':';"
+                    " put it in quotes | "
+                ),
+            ),
+            (
+                MINIMAL + 'registry: {credentials: {username: u, password: "hunter2\\uD800"}}\n',
+                "7: registry.credentials.password: must be text in UTF-8; put it in quotes | ",
+            ),
+            (
+                MINIMAL + 'registry: {credentials: {api_key: "hunter2\\n"}}\n',
+                (
+                    "7: registry.credentials.api_key: must be visible ASCII characters only,"
+                    " without blanks and line ends | "
+                ),
+            ),
+            (
+                MINIMAL + "registry: {credentials: {bearer_token: hunter2 é}}\n",
+                (
+                    "7: registry.credentials.bearer_token: must be visible ASCII characters only,"
+                    " without blanks and line ends | "
+                ),
             ),
             (
                 MINIMAL.replace("none", "nine"),
@@ -112,7 +139,10 @@ class TestErrors:
             ),
             (
                 MINIMAL + "workers: !!python/name:os.system x\n",
-                "7: workers: the tag tag:yaml.org,2002:python/name:os.system is not supported | ",
+                (
+                    "7: workers: a value that begins with '!' is a tag to YAML, and none is supported"
+                    " | put the value in quotes"
+                ),
             ),
             (
                 MINIMAL.replace("hosts:", "ca_fingerprint: a\n  ca_certificates: b\n  hosts:"),
@@ -204,6 +234,44 @@ class TestErrors:
             load(text)
         assert (line, message) == (raised.value.line, raised.value.message[: len(message)])
         assert "hunter2" not in f"{raised.value.message} {raised.value.remedy}"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("!hunter2", "!hunter2!x", "!hunter2!", "!<hunter2", "!!hunter2", "!", "!hunter2%zz"),
+            *("@hunter2", "`hunter2", "%hunter2", "&hunter2 &hunter3", "*hunter2", "&*", "*@"),
+            *('"\\qhunter2"', '"\\xhunter2"', '"hunter2', "'hunter2", "|hunter2", ">9 hunter2"),
+            *("[hunter2", "{hunter2", "hunter2: a: b", "- hunter2", "hunter2\n? b", "!%FF hunter2"),
+            *("{a]hunter2", "[a}hunter2", "a\n--- hunter2\n%TAG !x! y\n%TAG !x! z"),
+        ],
+    )
+    def test_no_value_is_quoted(self, load: Load, value: str) -> None:
+        """Whatever YAML makes of a password without quotes, no piece of it is told."""
+        credentials = "registry:\n  credentials:\n    username: u\n    password: "
+        try:
+            load(MINIMAL + credentials + value + "\n")
+        except ConfigError as error:
+            errors = error.errors if isinstance(error, InvalidSettings) else [error]
+            said = "".join(f"{each.message}{each.remedy}{each.path}" for each in errors)
+            assert not re.search(r"hunter|[@`%&*]|\\q|'[qx@]'|0x", said)
+            assert error.__cause__ is None
+
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("!a!b", "a value that begins with '!' is a tag to YAML, and none is supported"),
+            ("@a", "a value that begins with this character has to stand in quotes"),
+            ('"\\q"', 'an unknown escape: within "…" a backslash has to be doubled'),
+            ("a: b", "mapping values are not allowed here"),
+            ("[a", "expected ',' or ']'"),
+            ("!%FF x", "something that may not stand here"),
+        ],
+    )
+    def test_what_yaml_cannot_read(self, load: Load, value: str, told: str) -> None:
+        """Each mistake of writing has words of its own, without what was written."""
+        with pytest.raises(ConfigError) as raised:
+            load(f"a: {value}\n")
+        assert raised.value.message == f"not YAML: {told}"
 
     def test_missing_file(self, tmp_path: Path) -> None:
         """A configuration that is not there is told by its path, with where to start."""

@@ -118,9 +118,9 @@ class TestVariables:
 
     def test_content_is_no_structure(self, load: Load) -> None:
         """What a variable holds is never read as YAML or as a further variable."""
-        text = MINIMAL + "registry: {credentials: {api_key: '$${A}${B}'}}"
+        text = MINIMAL + "registry: {credentials: {username: u, password: '$${A}${B}'}}"
         found = load(text, {"A": "a", "B": "${A}: [x]"}).registry.credentials
-        assert ApiKeyCredentials(Secret("${A}${A}: [x]")) == found
+        assert BasicCredentials("u", Secret("${A}${A}: [x]")) == found
 
     def test_unset(self, load: Load) -> None:
         """A variable that is not set is an error at its line, and the only one at its place."""
