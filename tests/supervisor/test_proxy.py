@@ -187,4 +187,6 @@ async def _until_refused(port: int) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                continue  # it waited to be accepted when the listener closed
             writer.transport.abort()
