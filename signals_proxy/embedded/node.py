@@ -126,6 +126,7 @@ def _said(process: subprocess.Popen[bytes], home: Path) -> dict[str, int]:
     """Wait for the one line of the child, and turn it, or its absence, into ports or an error."""
     assert process.stdout is not None  # noqa: S101 - as start() made it
     limit = threading.Timer(_START_LIMIT_S, process.kill)
+    limit.daemon = True  # Ctrl-C may come before it can be cancelled, and is not to wait for it
     limit.start()
     try:
         with process.stdout as output:

@@ -38,7 +38,7 @@ def test_any_bytes_are_an_object_or_an_invalid_body(data):
     [
         (b"", "The body is empty; one JSON object is expected."),
         (b" \n", "The body is empty; one JSON object is expected."),
-        (b'{\n  "a": 1,\n}', "The body is not valid JSON (line 3, column 1)."),
+        (b'{\n  "a": 1,\n  ]', "The body is not valid JSON (line 3, column 3)."),
         (b"{} {}", "The body is not valid JSON (line 1, column 4)."),
         (b'{"a": "\xff"}', "The body is not UTF-8 (byte 8)."),
         ('{"a": 1}'.encode("utf-16"), "The body is not UTF-8 (byte 1)."),

@@ -16,7 +16,7 @@ NESTED = "[" * 33 + "]" * 33
     [
         (b"", "empty"),
         (b"{", "line 1, column 2"),
-        (b'{"host": "a",\n}', "line 2"),
+        (b'{"host": "a",\n]', "line 2"),
         (b"[]", "not a JSON object"),
         (b'"text"', "not a JSON object"),
         (b'{"host": "a", "host": "b"}', "twice"),
