@@ -1,46 +1,13 @@
 """A draft becomes an account, or every error of it is told at once and without a secret."""
 
 import pytest
+from accounts import CERTIFICATE, DEFAULTS, EMAIL, KEY, TYPES, details, stored, validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals_proxy.account import Account, Ref, merge, schema
+from signals_proxy.account import Account, Ref
 from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import Secret
-
-TYPES = schema.load()
-EMAIL = {"host": "smtp.example.com", "port": 465}
-DEFAULTS = {
-    "enable_tls": False,
-    "enable_start_tls": False,
-    "trust_all": False,
-    "debug": False,
-    "simulate": False,
-    "disabled": False,
-}
-BEGIN = "-----BEGIN {0}-----\nMAMCAQA=\n-----END {0}-----\n"
-CERTIFICATE = BEGIN.format("CERTIFICATE")
-KEY = BEGIN.format("PRIVATE KEY")
-
-
-def validate(body, before=None, type_name="email"):
-    """What a PUT of the body would store."""
-    ref = Ref(type_name, "a")
-    return TYPES[type_name].validate(merge(body, before, TYPES[type_name], ref))
-
-
-def details(body, before=None, type_name="email"):
-    """The errors of a body, as they are answered."""
-    with pytest.raises(InvalidAccount) as refused:
-        validate(body, before, type_name)
-    return {name: [d.as_json() for d in found] for name, found in refused.value.details.items()}
-
-
-def stored(secrets, type_name="email", **public):
-    """A verified account from before."""
-    return Account(
-        Ref(type_name, "a"), public, {name: Secret(value) for name, value in secrets.items()}
-    )
 
 
 def test_the_example_of_the_reference_product():

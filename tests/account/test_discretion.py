@@ -1,29 +1,10 @@
 """No error tells a secret, wherever in the body it was put."""
 
 import pytest
+from accounts import CERTIFICATE, EMAIL, KEY, details, validate
 
-from signals_proxy.account import Ref, merge, schema
 from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import REDACTED
-
-TYPES = schema.load()
-EMAIL = {"host": "smtp.example.com", "port": 465}
-BEGIN = "-----BEGIN {0}-----\nMAMCAQA=\n-----END {0}-----\n"
-CERTIFICATE = BEGIN.format("CERTIFICATE")
-KEY = BEGIN.format("PRIVATE KEY")
-
-
-def validate(body, before=None, type_name="email"):
-    """What a PUT of the body would store."""
-    ref = Ref(type_name, "a")
-    return TYPES[type_name].validate(merge(body, before, TYPES[type_name], ref))
-
-
-def details(body, before=None, type_name="email"):
-    """The errors of a body, as they are answered."""
-    with pytest.raises(InvalidAccount) as refused:
-        validate(body, before, type_name)
-    return {name: [d.as_json() for d in found] for name, found in refused.value.details.items()}
 
 
 def test_unknown_attributes():

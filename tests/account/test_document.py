@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from accounts import TYPES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +15,10 @@ from signals_proxy.account import (
     changes_nothing,
     merge,
     redact,
-    schema,
 )
 from signals_proxy.errors import Forged, InvalidAccount, NewerAccount
 from signals_proxy.secret import REDACTED, Secret
 
-TYPES = schema.load()
 EMAIL = TYPES["email"]
 REF = Ref("email", "a")
 PUBLIC = {"host": "smtp.example.com", "port": 465, "user": "u"}

@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from accounts import ACCOUNT, ACCOUNTS, PUBLIC, REF, RING, SOURCE
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -19,37 +20,6 @@ from signals_proxy.account import (
 )
 from signals_proxy.errors import Unsealed
 from signals_proxy.secret import Secret
-
-RING = keyring.parse(keyring.generate())
-REF = Ref("email", "default", "ops")
-PUBLIC = {
-    "host": "smtp.example.com",
-    "port": 465,
-    "enable_tls": True,
-    "trust_all": False,
-    "trusted_hosts": ["a.test"],
-    "default_to": [],
-    "labels": {"team": "ops"},
-    "zzz": None,
-}
-ACCOUNT = Account(REF, PUBLIC, {"password": Secret("hunter2"), "client_key": Secret("k")})
-SOURCE = seal(ACCOUNT, RING).source
-
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
-NAMES = st.text("abc_", min_size=1, max_size=3).map("a".__add__)
-REFS = st.builds(Ref, TEXT, TEXT, st.none() | TEXT)
-ACCOUNTS = st.builds(
-    Account,
-    REFS,
-    st.dictionaries(NAMES, VALUES, max_size=4),
-    st.dictionaries(NAMES, VALUES.map(Secret), max_size=3),
-    st.none() | TEXT,
-)
 
 
 @given(ACCOUNTS)

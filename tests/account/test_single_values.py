@@ -1,27 +1,7 @@
 """Each attribute takes what its schema says, and tells what that is."""
 
 import pytest
-
-from signals_proxy.account import Ref, merge, schema
-from signals_proxy.errors import InvalidAccount
-
-TYPES = schema.load()
-EMAIL = {"host": "smtp.example.com", "port": 465}
-BEGIN = "-----BEGIN {0}-----\nMAMCAQA=\n-----END {0}-----\n"
-KEY = BEGIN.format("PRIVATE KEY")
-
-
-def validate(body, before=None, type_name="email"):
-    """What a PUT of the body would store."""
-    ref = Ref(type_name, "a")
-    return TYPES[type_name].validate(merge(body, before, TYPES[type_name], ref))
-
-
-def details(body, before=None, type_name="email"):
-    """The errors of a body, as they are answered."""
-    with pytest.raises(InvalidAccount) as refused:
-        validate(body, before, type_name)
-    return {name: [d.as_json() for d in found] for name, found in refused.value.details.items()}
+from accounts import EMAIL, KEY, details, validate
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 2**70, 465.0, True, "465", [465], {}])
