@@ -9,10 +9,18 @@ import hmac
 import json
 from typing import Any, Final, NoReturn
 
-__all__ = ["MASK", "REDACTED", "Secret"]
+__all__ = ["CREDENTIAL_FIELDS", "MASK", "REDACTED", "Secret"]
 
 MASK: Final = "<secret>"
 """What a secret looks like in logs, tracebacks and debuggers."""
+
+CREDENTIAL_FIELDS: Final = (
+    "authorization",
+    "es-security-runas-user",
+    "es-secondary-authorization",
+)
+"""The fields of a request that say who its caller is, to an Elasticsearch or OpenSearch cluster and
+so to us: these and no others."""
 
 REDACTED: Final = "::es_redacted::"
 """What a stored secret looks like in an answer, as in Elasticsearch's own APIs."""

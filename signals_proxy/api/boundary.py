@@ -10,7 +10,6 @@ Rules of the file:
 """
 
 import secrets
-import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -20,7 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 from signals_proxy.api import answer, receive
 from signals_proxy.errors import SignalsError, UpstreamError
 from signals_proxy.telemetry.audit import Audit, Entry
-from signals_proxy.telemetry.log import Log
+from signals_proxy.telemetry.log import Log, way_of
 
 __all__ = ["ENTRY", "PeerOf", "boundary", "way_of"]
 
@@ -75,16 +74,3 @@ async def _answered(request: web.Request, handler: Handler, entry: Entry) -> web
         if request.writer.output_size > 0 and request.transport is not None:
             request.transport.abort()
         return answer.internal_error(entry.request_id)
-
-
-def way_of(error: BaseException) -> str:
-    """Return an error's traceback and causes without their messages."""
-    lines = []
-    seen: BaseException | None = error
-    while seen is not None:
-        lines += [
-            *traceback.format_tb(seen.__traceback__),
-            f"{type(seen).__module__}.{type(seen).__qualname__}\n",
-        ]
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return "".join(lines).rstrip()

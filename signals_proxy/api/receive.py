@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from signals_proxy.account.body import MAX_BODY
-from signals_proxy.authorization import CREDENTIAL_FIELDS, Caller
+from signals_proxy.authorization import Caller
 from signals_proxy.errors import (
     BodyTooLarge,
     Forbidden,
@@ -21,7 +21,7 @@ from signals_proxy.errors import (
     InvalidParameter,
     WrongMediaType,
 )
-from signals_proxy.secret import Secret
+from signals_proxy.secret import CREDENTIAL_FIELDS, Secret
 
 __all__ = ["awaits_continue", "body", "caller", "one_field", "refuse_web_pages", "target"]
 

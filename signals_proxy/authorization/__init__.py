@@ -6,7 +6,6 @@ authorizer that fails never means yes.
 
 from signals_proxy.authorization.none import Anybody
 from signals_proxy.authorization.question import (
-    CREDENTIAL_FIELDS,
     Action,
     Authorizer,
     Caller,
@@ -15,7 +14,6 @@ from signals_proxy.authorization.question import (
 from signals_proxy.authorization.settings import AuthorizationSettings
 
 __all__ = [
-    "CREDENTIAL_FIELDS",
     "Action",
     "Anybody",
     "AuthorizationSettings",

@@ -7,10 +7,7 @@ from typing import Protocol
 from signals_proxy.account.ref import Ref
 from signals_proxy.secret import Secret
 
-__all__ = ["CREDENTIAL_FIELDS", "Action", "Authorizer", "Caller", "Identity"]
-
-CREDENTIAL_FIELDS = ("authorization", "es-security-runas-user", "es-secondary-authorization")
-"""The fields of a request that say who its caller is: these and no others."""
+__all__ = ["Action", "Authorizer", "Caller", "Identity"]
 
 
 class Action(Enum):

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from signals_proxy.secret import CREDENTIAL_FIELDS
+
 __all__ = [
-    "CREDENTIALS",
     "Malformed",
     "MalformedAnswer",
     "Request",
@@ -26,11 +27,6 @@ __all__ = [
     "parse_response",
     "refuse_early",
 ]
-
-CREDENTIALS: Final = frozenset(
-    {b"authorization", b"es-security-runas-user", b"es-secondary-authorization"}
-)
-"""The fields that say who a caller is, to an Elasticsearch or OpenSearch cluster."""
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # RFC 9110 5.5: visible characters, blanks, tabs and obs-text. The quantifiers are possessive: a
@@ -57,7 +53,10 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
-_NEVER_NAMED: Final = CREDENTIALS | {b"host", b"content-length", b"transfer-encoding"}
+_NEVER_NAMED: Final = {
+    *(name.encode() for name in CREDENTIAL_FIELDS),
+    *(b"host", b"content-length", b"transfer-encoding"),
+}
 # One search finds the few fields that decide anything; all others are passed over unread.
 _DECIDING: Final = re.compile(
     rb"\r\n((?i:host|content-length|transfer-encoding|"

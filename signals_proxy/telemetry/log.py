@@ -12,7 +12,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["Log", "set_up"]
+__all__ = ["Log", "set_up", "way_of"]
 
 _AUDIT: Final = "signals_proxy.audit"
 
@@ -51,12 +51,20 @@ class _Lines(logging.Formatter):
         }
         line = " ".join(f"{name}={_quoted(str(value))}" for name, value in fields.items())
         error = record.exc_info[1] if record.exc_info else None
-        return f"{line}\n{_way(error)}" if error else line
+        return f"{line}\n{way_of(error)}" if error else line
 
 
-def _way(error: BaseException) -> str:
-    way = "".join(traceback.format_tb(error.__traceback__))
-    return f"{way}  {type(error).__module__}.{type(error).__qualname__}"
+def way_of(error: BaseException) -> str:
+    """Return an error's traceback and causes without their messages."""
+    lines = []
+    seen: BaseException | None = error
+    while seen is not None:
+        lines += [
+            *traceback.format_tb(seen.__traceback__),
+            f"  {type(seen).__module__}.{type(seen).__qualname__}\n",
+        ]
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return "".join(lines).rstrip()
 
 
 def set_up() -> None:

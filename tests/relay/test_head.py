@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signals_proxy.relay.head import (
-    CREDENTIALS,
     Malformed,
     MalformedAnswer,
     parse_request,
     parse_response,
     refuse_early,
 )
+from signals_proxy.secret import CREDENTIAL_FIELDS
 
 # Each line: what is wrong, the status, the head without its final CRLF CRLF.
 REFUSED = [
@@ -76,7 +76,7 @@ REFUSED = [
     ("chunked behind a control character", 400, b"P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked"),
 ] + [
     (f"Connection naming {name.decode()}", 400, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, " + name.upper())
-    for name in sorted(CREDENTIALS | {b"host", b"content-length", b"transfer-encoding"})
+    for name in sorted({name.encode() for name in CREDENTIAL_FIELDS} | {b"host", b"content-length", b"transfer-encoding"})
 ]  # fmt: skip
 
 REFUSED_ANSWERS = [
