@@ -319,21 +319,24 @@ async def test_a_peer_that_does_not_read_has_not_vanished(setting: Setting) -> N
     to_relay.transport.abort()
 
 
-async def test_a_vanished_peer_is_ended(setting: Setting) -> None:
-    """Whoever was silent at four looks in a row is ended, a client as well as a node."""
-    _, writer = await setting.client()
+@pytest.mark.parametrize("who", ["client", "node"])
+async def test_a_vanished_peer_is_ended(setting: Setting, who: str) -> None:
+    """Whoever vanished is ended: a client takes its request with it, a node's client is told."""
+    reader, writer = await setting.client()
     writer.write(GET)
     from_relay, to_relay = await setting.node.connections.get()
     await from_relay.readuntil(b"\r\n\r\n")
+    client, node = setting.clients[0].transport, setting.cluster.transports()[0]
 
-    class Everybody(Vanished):
+    class Gone(Vanished):
         def among(self, transports: Any) -> Any:
-            return list(transports)
+            return [it for it in transports if it is (client if who == "client" else node)]
 
-    setting.relay._vanished = Everybody()
+    setting.relay._vanished = Gone()
     setting.relay._looked -= Vanished.EVERY_S
-    await eventually(lambda: len(setting.relay) == len(setting.cluster) == 0)
     assert await from_relay.read() == b""
+    answer = await _rest(reader)
+    assert answer[:12] == (b"" if who == "client" else b"HTTP/1.1 502")
     to_relay.close()
 
 
