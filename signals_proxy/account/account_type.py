@@ -19,7 +19,10 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import REDACTED, Secret
 
-__all__ = ["Account", "AccountType", "Draft"]
+__all__ = ["SEALED_TEXT", "Account", "AccountType", "Draft", "FromFile"]
+
+SEALED_TEXT: Final = "$sealed"
+"""The member of an account file that holds all of its secrets, sealed."""
 
 _MAX_GUESSES: Final = 16
 """How many errors there may be before unknown attributes are told without a suggestion."""
@@ -40,11 +43,24 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class FromFile:
+    """What the sealed text of an account file says beside the secrets in it.
+
+    ``hash`` is that of the text; ``destination`` is what :meth:`AccountType.destination` was when
+    it was sealed, and has to be still.
+    """
+
+    hash: str
+    destination: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What a body asks an account to become; nothing of it is checked yet.
 
     ``attributes`` are as sent, without secrets and ``null``; ``unstored`` are secrets to be kept
-    that are not there; ``before`` is the account that the kept ones come from.
+    that are not there; ``before`` is the account that the kept ones come from; ``file`` is set if
+    the sent ones come from the sealed text of an account file.
     """
 
     ref: Ref
@@ -53,6 +69,7 @@ class Draft:
     kept: Mapping[str, Secret]
     unstored: frozenset[str]
     before: Account | None
+    file: FromFile | None = None
 
 
 class AccountType:
@@ -82,9 +99,23 @@ class AccountType:
         public = {n: public.get(n, self._defaults.get(n)) for n in self._stored}
         public = {n: value for n, value in public.items() if value is not None}
         self._check_destination(draft, public, findings)
+        if draft.file is not None and draft.file.destination != self.destination(public):
+            findings.add(SEALED_TEXT, "Was sealed for another destination; seal the file anew")
         if findings.details:
             raise InvalidAccount(findings.details)
-        return Account(draft.ref, public, {**draft.kept, **draft.sent})
+        return Account(draft.ref, public, {**draft.kept, **draft.sent}, _file(draft))
+
+    def destination(self, public: Mapping[str, Json]) -> dict[str, Json]:
+        """Return the public attributes that decide where secrets travel to.
+
+        Those that have their default are left out, so that a later version can add one without
+        parting the account files that were sealed before from their accounts.
+        """
+        return {
+            name: public[name]
+            for name in sorted(self.destinations & self.public)
+            if name in public and public[name] != self._defaults.get(name)
+        }
 
     def mapping(self) -> dict[str, Any]:
         """Return the index's properties for the public attributes that can be searched."""
@@ -175,6 +206,16 @@ class AccountType:
                     f"Must be sent again, or removed by null, because the account's destination "
                     f"changed ({attributes})",
                 )
+
+
+def _file(draft: Draft) -> str | None:
+    """Return the hash of the account file that all secrets come from, if they do."""
+    if draft.file is not None:
+        return draft.file.hash
+    before = draft.before
+    if before is None or draft.sent or draft.kept.keys() != before.secrets.keys():
+        return None
+    return before.file
 
 
 # --- what is said of an error --------------------------------------------------------------------
