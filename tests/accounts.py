@@ -1,5 +1,7 @@
 """Accounts of the core's tests: what one is made of, and what a PUT of a body would make."""
 
+from itertools import product
+
 import pytest
 from hypothesis import strategies as st
 
@@ -69,3 +71,68 @@ def stored(secrets, type_name="email", **public):
     return Account(
         Ref(type_name, "a"), public, {name: Secret(value) for name, value in secrets.items()}
     )
+
+
+SAMPLES = {
+    "line": ("a b", "other"),
+    "text": ("a\nb", "other"),
+    "token": ("t0ken", "0ther"),
+    "basic-user": ("user", "other"),
+    "label": ("team", "other"),
+    "date": ("2030-12-31", "2031-12-31"),
+    "host": ("a.test", "evil.test"),
+    "http-url": ("https://a.test/x", "https://evil.test/x"),
+    "mailbox": ("a@b.test", "C <c@d.test>"),
+    "header-name": ("X-Team", "X-Other"),
+    "header-value": ("a b", "other"),
+    "pem-certificates": (CERTIFICATE, CERTIFICATE * 2),
+    "pem-private-key": (KEY, BEGIN.format("EC PRIVATE KEY")),
+}
+
+
+def sample(attribute, which=0):
+    """One of two values that an attribute may have, as they are stored; the first is no default."""
+    match attribute:
+        case {"anyOf": [one, _]}:
+            return [sample(one, which)]
+        case {"oneOf": shapes}:
+            return sample(shapes[which], which)
+        case {"const": value}:
+            return value
+        case {"enum": values}:
+            return values[which + 1]
+        case {"format": name}:
+            return SAMPLES[name][which]
+        case {"type": "boolean"}:
+            return which == 0
+        case {"type": "integer", "minimum": least}:
+            return least + which
+        case {"properties": members}:
+            return {name: sample(member, which) for name, member in members.items()}
+        case {"propertyNames": names, "additionalProperties": values}:
+            return {sample(names, which): sample(values, which)}
+    raise AssertionError(attribute)
+
+
+def fullest(account_type):
+    """The bodies that hold all which an account of the type can have at once."""
+    attributes = account_type.schema["properties"]
+    body = {name: sample(attribute) for name, attribute in attributes.items()}
+    apart = [(n, a["x-excludes"]) for n, a in attributes.items() if a.get("x-excludes") in body]
+    choice = [
+        name for branch in account_type.schema.get("oneOf", ()) for name in branch["required"]
+    ]
+    apart += [choice] if choice else []
+    for chosen in product(*apart):
+        left_out = {name for names in apart for name in names} - {*chosen}
+        yield {name: value for name, value in body.items() if name not in left_out}
+
+
+OAUTH2 = {"token_url": "https://login.test/token", "client_id": "i", "client_secret": "hunter2"}
+BASIC = {"type": "basic", "user": "u", "password": "hunter2"}
+MISSING = [{"error": "Required attribute is missing"}]
+
+
+def invalid(expected):
+    """The detail of a value that may not be shown."""
+    return [{"error": "Invalid value", "expected": expected}]

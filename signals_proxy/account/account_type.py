@@ -1,21 +1,25 @@
 """Account types: what may be in an account, what of it is secret, and what decides where it leads.
 
-Rules of the file: all errors of an account are found in one go, and all of them are worded here.
-The validator's own messages are never used, for they quote the value. No detail shows the value of
-a secret, of an unknown attribute (it may be a misspelt secret), or anything that holds either.
+Rules of the file: all errors of an account are found in one go. No detail shows the value of a
+secret, of an unknown attribute (it may be a misspelt secret), or anything that holds either.
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator, FormatChecker, validators
-
 from signals_proxy.account.body import Json
 from signals_proxy.account.findings import Findings, texts
-from signals_proxy.account.formats import FORMATS
 from signals_proxy.account.ref import Ref
+from signals_proxy.account.values import (
+    MISSING,
+    fits,
+    members,
+    normalised,
+    problems,
+    stored_form,
+)
 from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import REDACTED, Secret
 
@@ -83,8 +87,14 @@ class AccountType:
         self.secrets = frozenset(n for n, a in attributes.items() if a.get("writeOnly"))
         self.destinations = frozenset(n for n, a in attributes.items() if a.get("x-destination"))
         self.public = frozenset(attributes) - self.secrets
-        self._stored = {n: _stored_form(a) for n, a in attributes.items()}
+        self._stored = {n: stored_form(a) for n, a in attributes.items()}
         self._defaults = {n: a["default"] for n, a in attributes.items() if "default" in a}
+        self._aliases = {a["x-alias"]: n for n, a in attributes.items() if "x-alias" in a}
+        self._excludes = {n: a["x-excludes"] for n, a in attributes.items() if "x-excludes" in a}
+        self._names = {*attributes, *self._aliases}
+        self._places = self._names | {
+            f"{n}.{m}" for n in attributes for m in members(attributes[n])
+        }
 
     def validate(self, draft: Draft) -> Account:
         """Return the account, normalised and with its defaults.
@@ -92,10 +102,11 @@ class AccountType:
         Raises ``InvalidAccount`` with every error of the draft: those of single attributes, of
         attributes together, and every kept secret that the destination lock asks for again.
         """
-        findings = Findings(self._stored, draft.sent)
+        # Who has a file may not know what is sealed in it: what is hidden would confirm a guess.
+        findings = Findings(self._places, {} if draft.file else draft.sent)
         public = dict(self._checked(draft, findings))
         self._check_secrets(draft, findings)
-        self._check_together(public.keys() | draft.sent.keys() | draft.kept.keys(), findings)
+        self._check_together(draft, public, findings)
         public = {n: public.get(n, self._defaults.get(n)) for n in self._stored}
         public = {n: value for n, value in public.items() if value is not None}
         self._check_destination(draft, public, findings)
@@ -123,7 +134,8 @@ class AccountType:
         return {name: properties for name, properties in found.items() if properties}
 
     def _checked(self, draft: Draft, findings: Findings) -> Iterator[tuple[str, Json]]:
-        for name, sent in draft.attributes.items():
+        for given, sent in draft.attributes.items():
+            name = self._aliases.get(given, given)
             if name == "type":
                 if not isinstance(sent, str) or sent.lower() != self.name:
                     findings.add(name, "Invalid value", value=sent, expected=self.name)
@@ -132,16 +144,19 @@ class AccountType:
                 near = self._nearest(name) if len(findings.details) < _MAX_GUESSES else None
                 guess = f"; did you mean '{near}'?" if near else ""
                 findings.add(name, "Unknown attribute" + guess)
+            elif name != given and name in draft.attributes:
+                findings.add(given, f"Another name of '{name}'; only one of them may be specified")
             else:
-                value = _normalised(sent, self._stored[name])
-                self._check_value(name, value, findings)
+                value = normalised(sent, self._stored[name])
+                self._check_value(given, self._stored[name], value, findings)
                 yield name, value
 
     def _nearest(self, name: str) -> str | None:
-        return next(iter(difflib.get_close_matches(name[:64].lower(), self._stored, n=1)), None)
+        return next(iter(difflib.get_close_matches(name[:64].lower(), self._names, n=1)), None)
 
-    def _check_value(self, name: str, value: Json, findings: Findings) -> None:
-        stored = self._stored[name]
+    def _check_value(
+        self, name: str, stored: Mapping[str, Any], value: Json, findings: Findings
+    ) -> None:
         if any(REDACTED in text for text in texts(value)):
             findings.add(name, f"'{REDACTED}' stands for a stored secret, and for nothing else")
         elif stored.get("format") != "pem-certificates" and any(
@@ -149,10 +164,9 @@ class AccountType:
         ):
             findings.add(name, "A PEM block does not belong here")
         else:
-            for error in _errors(stored, value):
-                place = ".".join(str(part) for part in (name, *error.absolute_path))
-                shown = error.instance if _repeatable(error.schema) else None
-                findings.add(place, "Invalid value", value=shown, expected=_expected(error))
+            for found in problems(stored, value):
+                place = ".".join((name, *found.path))
+                findings.add(place, found.error, value=found.value, expected=found.expected)
 
     def _check_secrets(self, draft: Draft, findings: Findings) -> None:
         for name, secret in draft.sent.items():
@@ -160,24 +174,38 @@ class AccountType:
             if any(REDACTED in text for text in texts(value)):
                 findings.add(name, f"'{REDACTED}' cannot stand for a part of a secret")
                 continue
-            for error in _errors(self._stored[name], value):
-                findings.add(name, "Invalid value", expected=_expected(error))
+            for found in problems(self._stored[name], value):
+                place = ".".join((name, *found.path))
+                # A name that the caller chose is a part of the secret.
+                place = place if place in self._places else name
+                findings.add(place, found.error, expected=found.expected)
         for name in sorted(draft.unstored):
             findings.add(name, f"'{REDACTED}' keeps a stored secret, and none is stored")
 
-    def _check_together(self, present: set[str], findings: Findings) -> None:
+    def _check_together(self, draft: Draft, public: Mapping[str, Json], findings: Findings) -> None:
+        secrets = {**draft.kept, **draft.sent}
+        present = public.keys() | secrets.keys()
         for name in self.schema.get("required", ()):
             if name not in present:
-                findings.add(name, "Required attribute is missing")
+                findings.add(name, MISSING)
+        if "if" in self.schema and fits(self.schema["if"], public):
+            for name in self.schema["then"]["required"]:
+                if name not in present:
+                    findings.add(name, f"{MISSING}: {self.schema['then']['description']}")
         for name, others in self.schema.get("dependentRequired", {}).items():
             for other in others:
                 if name in present and other not in present:
                     findings.add(other, f"A {other} must be specified if a {name} is specified")
+        for name, excluded in self._excludes.items():
+            other, _, member = excluded.partition(".")
+            if {name, other} <= present and (not member or _has(secrets[other], member)):
+                remedy = f"null for '{other}' removes what is stored"
+                findings.add(name, f"Not together with '{excluded}'; {remedy}")
         choice = [name for branch in self.schema.get("oneOf", ()) for name in branch["required"]]
         chosen = [name for name in choice if name in present]
         listed = " or ".join(f"'{name}'" for name in choice)
         if choice and not chosen:
-            findings.add(choice[0], f"Required attribute is missing: {listed}")
+            findings.add(choice[0], f"{MISSING}: {listed}")
         for name in chosen[1:]:
             findings.add(name, f"Only one may be specified: {listed}; null removes a stored one")
 
@@ -218,69 +246,10 @@ def _file(draft: Draft) -> str | None:
     return before.file
 
 
-# --- what is said of an error --------------------------------------------------------------------
-
-
-def _repeatable(schema: Mapping[str, Any]) -> bool:
-    return "format" not in schema or FORMATS[schema["format"]].repeatable
-
-
-def _expected(error: Any) -> str:
-    """Say what the schema that was not met asks for."""
-    schema: Mapping[str, Any] = error.schema
-    if error.validator in {"minLength", "maxLength"}:
-        return f"{schema.get('minLength', 0)} to {schema['maxLength']} characters"
-    if "format" in schema:
-        return FORMATS[schema["format"]].expected
-    match schema["type"]:
-        case "integer":
-            bounds = f"{schema['minimum']} to {schema['maximum']}"
-            return f"An integer from {bounds}, without fraction and exponent"
-        case "array":
-            return f"One string or an array of at most {schema['maxItems']}"
-        case "object":
-            return f"An object of at most {schema['maxProperties']} strings"
-        case _:
-            return "true or false"
-
-
-# --- schemas -------------------------------------------------------------------------------------
-
-
-def _is_integer(_: Any, value: Any) -> bool:
-    """An integer as it was written: for JSON Schema `1.0` and `1e2` are integers as well."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-_OF_ELEMENTS: Final = {"items", "propertyNames", "additionalProperties"}
-_CHECKER: Final = FormatChecker(formats=())
-for _name, _format in FORMATS.items():
-    _CHECKER.checks(_name)(
-        lambda value, accepts=_format.accepts: not isinstance(value, str) or accepts(value)
-    )
-_Validator: Final[Any] = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
-
-
-def _errors(schema: Mapping[str, Any], value: Json) -> Iterable[Any]:
-    """Return the validator's errors, for which it has no useful types."""
-    if isinstance(value, list | dict):
-        limit = schema.get("maxItems", schema.get("maxProperties", 0))
-        if len(value) > limit:  # then how many they are is the error, not what each of them is
-            schema = {key: schema[key] for key in schema if key not in _OF_ELEMENTS}
-    errors: Iterable[Any] = _Validator(schema, format_checker=_CHECKER).iter_errors(value)
-    return errors
-
-
-def _stored_form(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What takes one value or an array of them is stored as an array."""
-    return attribute["anyOf"][1] if "anyOf" in attribute else attribute
-
-
-def _normalised(value: Json, stored: Mapping[str, Any]) -> Json:
-    return [value] if isinstance(value, str) and stored["type"] == "array" else value
+def _has(secret: Secret, name: str) -> bool:
+    """Tell whether a secret is an object with a member of that name, in upper or lower case."""
+    value = secret.reveal()
+    return isinstance(value, dict) and name.lower() in map(str.lower, value)
 
 
 def _indexed(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,14 @@ _SHORTEST_HIDDEN: Final = 4
 
 
 class Findings:
-    """Details by attribute, in the order of their finding, without any secret that was sent."""
+    """Details by attribute, in the order of their finding, without any secret that was sent.
 
-    def __init__(self, attributes: Container[str], sent: Mapping[str, Secret]) -> None:
+    ``places`` are the attributes, and those of their members that have names of ours.
+    """
+
+    def __init__(self, places: Container[str], sent: Mapping[str, Secret]) -> None:
         self.details: dict[str, list[Detail]] = {}
-        self._attributes = attributes
+        self._places = places
         self._secrets = [text for s in sent.values() for text in texts(s.reveal()) if text]
         self._shows = len(self._secrets) <= _MOST_COMPARED
 
@@ -40,8 +43,10 @@ class Findings:
 
     def _shown(self, place: str) -> str:
         """Return the place with no name in it that the caller chose and that holds a secret."""
+        if place in self._places:
+            return place
         ours, dot, rest = place.partition(".")
-        if ours not in self._attributes:
+        if ours not in self._places:
             ours, dot, rest = "", "", place
         # A shorter one is in many names by chance, and hiding those would give it away.
         hidden = (secret for secret in self._secrets if len(secret) >= _SHORTEST_HIDDEN)

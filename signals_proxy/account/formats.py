@@ -47,6 +47,34 @@ def _is_token(text: str) -> bool:
     return bool(re.fullmatch("[!-~]+", text))
 
 
+def _is_basic_user(text: str) -> bool:
+    """RFC 7617 section 2: the first colon ends a user's name, and the rest would be password."""
+    return _is_line(text) and ":" not in text
+
+
+# RFC 9110: `token` 5.6.2, `field-value` 5.5, without tabs and what is obsolete.
+_FIELD_NAME: Final = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FIELD_VALUE: Final = re.compile("[!-~](?:[ -~]*[!-~])?")
+# They say where a request goes and where it ends, or hold for one connection only.
+_FIELDS_OF_THE_CONNECTION: Final = {
+    *("host", "content-length", "transfer-encoding", "connection", "keep-alive"),
+    *("te", "trailer", "upgrade", "expect"),
+}
+
+
+def _is_header_name(text: str) -> bool:
+    name = text.lower()
+    return bool(
+        _FIELD_NAME.fullmatch(text)
+        and name not in _FIELDS_OF_THE_CONNECTION
+        and not name.startswith("proxy-")
+    )
+
+
+def _is_header_value(text: str) -> bool:
+    return bool(_FIELD_VALUE.fullmatch(text))
+
+
 def _is_label(text: str) -> bool:
     return bool(re.fullmatch("[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?", text))
 
@@ -172,6 +200,16 @@ FORMATS: Final[Mapping[str, Format]] = {
     "line": Format(_is_line, "A string without control characters"),
     "text": Format(_is_text, "A string without control characters but line breaks and tabs"),
     "token": Format(_is_token, "Visible ASCII characters, no blanks", repeatable=False),
+    "basic-user": Format(_is_basic_user, "A string without colons and control characters"),
+    "header-name": Format(
+        _is_header_name,
+        "Names of RFC 9110, other than Host, Content-Length, Transfer-Encoding, Connection, "
+        "Keep-Alive, TE, Trailer, Upgrade, Expect and Proxy-…",
+        repeatable=False,
+    ),
+    "header-value": Format(
+        _is_header_value, "Visible ASCII characters, blanks only between them", repeatable=False
+    ),
     "label": Format(
         _is_label,
         "A name of at most 63 of A-Z, a-z, 0-9, '-', '_', '.', '/'; first and last a letter or digit",

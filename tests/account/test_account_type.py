@@ -1,7 +1,17 @@
 """A draft becomes an account, or every error of it is told at once and without a secret."""
 
 import pytest
-from accounts import CERTIFICATE, DEFAULTS, EMAIL, KEY, TYPES, details, stored, validate
+from accounts import (
+    CERTIFICATE,
+    DEFAULTS,
+    EMAIL,
+    KEY,
+    TYPES,
+    details,
+    fullest,
+    stored,
+    validate,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +82,7 @@ def test_every_attribute_of_email():
     assert public == account.public
     assert secrets == {name: secret.reveal() for name, secret in account.secrets.items()}
     assert TYPES["email"].public == public.keys()
-    assert TYPES["email"].secrets == secrets.keys()
+    assert TYPES["email"].secrets == {*secrets, "oauth2"}
 
 
 @pytest.mark.parametrize(
@@ -211,32 +221,28 @@ def test_slack_is_by_url_or_by_token():
     assert validate({"token": "t", "url": None}, kept, "slack").secrets.keys() == {"token"}
 
 
+NAMES = st.text(max_size=4) | st.sampled_from(["type", "user", "token_url", "A", "a", "Host"])
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-9, 99999)
     | st.floats(allow_nan=False)
-    | st.text(max_size=9),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
+    | st.text(max_size=9)
+    | st.sampled_from(["basic", "oauth2", "https://a.test"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=5,
 )
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(sorted({*TYPES["email"].public, *TYPES["email"].secrets}))
-        | st.text(max_size=5),
-        JSON,
-        max_size=6,
-    )
-)
-def test_any_body_is_an_account_or_invalid(body):
+@pytest.mark.parametrize("name", sorted(TYPES))
+@given(st.data())
+def test_any_body_is_an_account_or_invalid(name, data):
     """Nothing else is ever raised, and what passes passes again."""
+    attributes = st.sampled_from(sorted(TYPES[name].schema["properties"])) | NAMES
+    body = data.draw(st.dictionaries(attributes, JSON, max_size=6))
     try:
-        account = validate({**EMAIL, **body})
+        account = validate({**next(fullest(TYPES[name])), **body}, type_name=name)
     except InvalidAccount:
         return
     again = {**account.public, **{n: s.reveal() for n, s in account.secrets.items()}}
-    assert account == validate(again)
+    assert account == validate(again, type_name=name)

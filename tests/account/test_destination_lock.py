@@ -1,7 +1,19 @@
 """Whoever may edit accounts cannot send a secret they do not know to a place of their own."""
 
+from dataclasses import replace
+
 import pytest
-from accounts import CERTIFICATE, DEFAULTS, EMAIL, TYPES, details, stored, validate
+from accounts import (
+    CERTIFICATE,
+    DEFAULTS,
+    EMAIL,
+    TYPES,
+    details,
+    fullest,
+    sample,
+    stored,
+    validate,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,32 +55,71 @@ def locked(*names):
     }
 
 
-def test_every_destination_is_tried():
-    """A new destination attribute gets its line above."""
-    assert TYPES["email"].destinations == CHANGED.keys()
+EVERYWHERE = [
+    (name, body, destination)
+    for name, its in TYPES.items()
+    for body in fullest(its)
+    for destination in sorted(its.destinations & body.keys())
+]
 
 
-@pytest.mark.parametrize("name", sorted(CHANGED))
-def test_a_changed_destination_asks_for_every_kept_secret(name):
-    """Whoever may edit accounts cannot send a password to a host of their own."""
-    before = stored(SECRETS, **FULL)
-    found = details({**FULL, name: CHANGED[name]}, before)
-    assert {"password": [locked(name)], "proxy_password": [locked(name)]} == found
+@pytest.mark.parametrize(("name", "body", "destination"), EVERYWHERE)
+def test_a_changed_destination_asks_for_every_kept_secret(name, body, destination):
+    """Whoever may edit accounts cannot send a secret to a place of their own.
+
+    Tried with every attribute that decides where secrets travel to, of every type, by each of its
+    names, with secrets left out and redacted.
+    """
+    its = TYPES[name]
+    before = validate(body, type_name=name)
+    public = {n: value for n, value in body.items() if n in its.public}
+    attribute = its.schema["properties"][destination]
+    kept = before.secrets.keys() - {destination}
+    for called in {destination, attribute.get("x-alias", destination)}:
+        changed = {n: value for n, value in public.items() if n != destination}
+        changed[called] = sample(attribute, 1)
+        for redacted in ({}, dict.fromkeys(kept, REDACTED)):
+            if kept:
+                found = details({**changed, **redacted}, before, name)
+                assert found == {secret: [locked(destination)] for secret in kept}
+            else:
+                assert validate(changed, before, name).secrets == {called: Secret(changed[called])}
 
 
-@pytest.mark.parametrize("name", ["trusted_hosts", "ca_certificates", "enable_tls"])
-def test_a_removed_destination_is_a_changed_one(name):
-    """Left out or null, it is gone."""
-    before = stored(SECRETS, **FULL)
-    for body in ({n: FULL[n] for n in FULL if n != name}, {**FULL, name: None}):
-        assert locked(name) == details(body, before)["password"][0]
+@pytest.mark.parametrize(("name", "body", "destination"), EVERYWHERE)
+def test_a_removed_destination_is_a_changed_one(name, body, destination):
+    """Left out or null, it is gone, or what its default says."""
+    before = validate(body, type_name=name)
+    public = {n: value for n, value in body.items() if n in TYPES[name].public}
+    without = {n: value for n, value in public.items() if n != destination}
+    left_out = [without] if destination in TYPES[name].public else []  # a secret would be kept
+    for removed in (*left_out, {**public, destination: None}):
+        with_lock = before.secrets.keys() - {destination}
+        found = details(removed, before, name)
+        assert {n for n in found if locked(destination) in found[n]} == with_lock
 
 
-def test_an_added_destination_is_a_changed_one():
+@pytest.mark.parametrize(("name", "body", "destination"), EVERYWHERE)
+def test_an_added_destination_is_a_changed_one(name, body, destination):
     """What was not there decides now."""
-    before = stored({"password": "p"}, **EMAIL, user="u")
-    found = details({**EMAIL, "user": "u", "trust_all": True, "trusted_hosts": "a"}, before)
-    assert {"password": [locked("trust_all", "trusted_hosts")]} == found
+    its = TYPES[name]
+    whole = validate(body, type_name=name)
+    before = replace(
+        whole,
+        public={n: value for n, value in whole.public.items() if n != destination},
+        secrets={n: secret for n, secret in whole.secrets.items() if n != destination},
+    )
+    added = {n: v for n, v in body.items() if n in its.public or n == destination}
+    if before.secrets:
+        expected = {secret: [locked(destination)] for secret in before.secrets}
+        assert details(added, before, name) == expected
+    else:
+        assert validate(added, before, name).secrets.keys() == {destination}
+
+
+def test_every_type_has_a_destination():
+    """A type without one would send its secrets to places that nobody guards."""
+    assert TYPES.keys() == {name for name, _, _ in EVERYWHERE}
 
 
 def test_a_wrong_destination_is_a_changed_one():

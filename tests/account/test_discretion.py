@@ -14,7 +14,7 @@ def test_unknown_attributes():
         "enable_start_tsl": [{"error": "Unknown attribute; did you mean 'enable_start_tls'?"}],
         "zzz": [{"error": "Unknown attribute"}],
     }
-    assert details({**EMAIL, "_sealed": {}, "oauth2": {}}).keys() == {"_sealed", "oauth2"}
+    assert details({**EMAIL, "_sealed": {}, "oauth": {}}).keys() == {"_sealed", "oauth"}
 
 
 def test_guessing_is_bounded():
