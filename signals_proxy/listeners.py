@@ -1,46 +1,78 @@
-"""The listening sockets: made once by the supervisor, kept open, and handed to every worker.
+"""The listening sockets: made by the supervisor, kept open, and handed to every worker.
 
-Each worker has a socket of its own for each address (SO_REUSEPORT), between which the kernel
-shares the connections out. The socket outlives its worker: connections that come while there is
-none wait in its backlog for the successor.
+Each worker has sockets of its own for each address (SO_REUSEPORT), between which the kernel
+shares the connections out. A socket outlives its worker: connections that come while there is none
+wait in its backlog for the successor. So no socket of an address that is still listened on is ever
+closed: who waits in its backlog would be cut off.
 """
 
 import errno
+import itertools
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from signals_proxy.config import Address
 from signals_proxy.errors import ConfigError
 
-__all__ = ["BACKLOG", "bind", "bind_alone", "bound"]
+__all__ = ["BACKLOG", "Sockets", "bind", "bind_alone", "bound", "close", "spread"]
 
 BACKLOG: Final = 4096
 """Connections that may wait for a worker; the system's own limit (``somaxconn``) is the same."""
 
+_Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
-def bind(addresses: Sequence[Address], workers: int) -> list[list[socket.socket]]:
-    """Return, for each worker, one listening socket an address.
+Sockets = Mapping[tuple[socket.AddressFamily, _Place], Sequence[socket.socket]]
+"""The sockets of each place that was asked for."""
 
-    :raises ConfigError: if an address is taken, unknown or not allowed; then none stays open.
+_NONE: Final[Sockets] = MappingProxyType({})
+
+
+def bind(addresses: Sequence[Address], workers: int, kept: Sockets = _NONE) -> Sockets:
+    """Return listening sockets, at least as many an address as there are ``workers``.
+
+    A place that is among those ``kept`` keeps its sockets. What it gets beyond them does not
+    listen before a worker does, so that it can still be given up.
+
+    :raises ConfigError: if an address is taken, unknown or not allowed; then no new one stays open.
     """
-    sets: list[list[socket.socket]] = [[] for _ in range(workers)]
+    found: dict[tuple[socket.AddressFamily, _Place], list[socket.socket]] = {}
     try:
         for position, address in enumerate(addresses):
             path = f"listen.{position}"
             for family, place in _resolved(address, path):
-                # With SO_REUSEPORT alone a second proxy could join in and take half of the
-                # connections. Bound without it, the address has to be free.
-                with _bound(family, place, address, path, shared=False) as trial:
-                    free = trial.getsockname()
-                for sockets in sets:
-                    sockets.append(_bound(family, free, address, path, shared=True))
+                old = kept.get((family, place), ())
+                sockets = found[family, place] = list(old)
+                if old:
+                    free = old[0].getsockname()
+                else:
+                    # With SO_REUSEPORT alone a second proxy could join in and take half of the
+                    # connections. Bound without it, the address has to be free.
+                    with _bound(family, place, address, path, shared=False) as trial:
+                        free = trial.getsockname()
+                while len(sockets) < workers:
+                    sockets.append(_bound(family, free, address, path, shared=True, mute=bool(old)))
     except ConfigError:
-        for sockets in sets:
-            for each in sockets:
-                each.close()
+        close(found, kept)
         raise
-    return sets
+    return found
+
+
+def spread(sockets: Sockets, workers: int) -> list[list[socket.socket]]:
+    """Return the sockets of each worker: at least one a place, and all are some worker's."""
+    return [
+        [one for same in sockets.values() for one in same[position::workers]]
+        for position in range(workers)
+    ]
+
+
+def close(sockets: Sockets, kept: Sockets = _NONE) -> None:
+    """Close all sockets but those that are ``kept``."""
+    needed = {id(each) for each in itertools.chain.from_iterable(kept.values())}
+    for each in itertools.chain.from_iterable(sockets.values()):
+        if id(each) not in needed:
+            each.close()
 
 
 def bind_alone(address: Address, path: str) -> socket.socket:
@@ -58,9 +90,6 @@ def bound(listener: socket.socket) -> Address:
     return Address(host, port)
 
 
-_Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-
-
 def _resolved(address: Address, path: str) -> list[tuple[socket.AddressFamily, _Place]]:
     try:
         found = socket.getaddrinfo(
@@ -76,7 +105,13 @@ def _resolved(address: Address, path: str) -> list[tuple[socket.AddressFamily, _
 
 
 def _bound(
-    family: socket.AddressFamily, place: _Place, address: Address, path: str, *, shared: bool
+    family: socket.AddressFamily,
+    place: _Place,
+    address: Address,
+    path: str,
+    *,
+    shared: bool,
+    mute: bool = False,
 ) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -87,7 +122,8 @@ def _bound(
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(place)
         # Two sockets may be bound to an address with SO_REUSEADDR; only one may listen.
-        listener.listen(BACKLOG)
+        if not mute:
+            listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()

@@ -10,11 +10,12 @@ connections to the cluster.
 """
 
 import asyncio
+import os
 import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -22,33 +23,34 @@ from aiohttp import web
 
 from signals_proxy import api
 from signals_proxy.account import keyring, ref, schema
+from signals_proxy.account.keyring import Keyring
 from signals_proxy.authorization import Anybody, AuthorizationSettings, Authorizer
 from signals_proxy.config import Settings
-from signals_proxy.errors import InvalidTarget, UpstreamError
+from signals_proxy.errors import ConfigError, InvalidTarget, UpstreamError
 from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
 from signals_proxy.relay import Cluster, Destination, LocalServer, Relay, Upstream
 from signals_proxy.relay.probe import reach
 from signals_proxy.relay.tls import client_context
 from signals_proxy.telemetry.audit import Audit, Entry
-from signals_proxy.telemetry.status import ClusterState, Started, StatusPipe
+from signals_proxy.telemetry.status import ClusterState, Order, Started, StatusPipe
 
-__all__ = ["serve", "tls_for"]
+__all__ = ["keyring_of", "serve", "tls_for"]
 
 ASKED_EVERY_S: Final = 5.0
 ASKED_EVERY_S_WHILE_DOWN: Final = 1.0
 
 
 async def serve(
-    settings: Settings, sockets: Sequence[socket.socket], status: StatusPipe, life_line: int
+    settings: Settings, sockets: Sequence[socket.socket], status: StatusPipe, orders_from: int
 ) -> None:
-    """Serve ``sockets`` until SIGTERM or the end of the ``life_line``, then drain.
+    """Serve ``sockets`` when ordered to, until ordered to retire or to stop; then drain.
 
     It serves also while no node answers, and tells ``status`` whenever that changes.
 
     :raises ConfigError: if a file that the settings name does not serve its purpose.
     """
-    stop = _told_to_stop(life_line)
+    orders = _orders(orders_from)
     tls = tls_for(settings.upstream)
     head_size = settings.limits.response_head_size
     async with AsyncExitStack() as stack:
@@ -58,7 +60,7 @@ async def serve(
         types = schema.load()
         application = api.build(
             registry=Registry(registry_client, settings.registry.index, types),
-            keyring=keyring.load(settings.keyring),
+            keyring=keyring_of(settings),
             types=types,
             authorizer=_authorizer(settings.authorization),
             audit=audit,
@@ -75,21 +77,64 @@ async def serve(
 
         relay = Relay(route, (cluster, accounts), settings.limits)
         stack.callback(relay.close)
-        loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(relay, sock=each, backlog=BACKLOG) for each in sockets]
-        status.tell(Started())
         watching = asyncio.create_task(_watch(settings.upstream, tls, status))
-        await stop.wait()
-        watching.cancel()
-        for server in servers:
-            server.close()
-        await relay.drain()
+        stack.callback(watching.cancel)
+        status.tell(Started())
+        if await orders.get() is Order.SERVE:
+            await _serve(relay, sockets, orders)
+
+
+async def _serve(
+    relay: Relay, sockets: Sequence[socket.socket], orders: asyncio.Queue[Order]
+) -> None:
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(relay, sock=each, backlog=BACKLOG) for each in sockets]
+    order = await orders.get()
+    waiting = [connection for each in sockets for connection in _waiting(each)]
+    for server in servers:
+        server.close()
+    for connection in waiting:
+        await loop.connect_accepted_socket(relay, connection)
+    if order is Order.RETIRE:
+        retired, stop = asyncio.create_task(relay.retire()), asyncio.create_task(orders.get())
+        await asyncio.wait((retired, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if retired.done():
+            return
+        retired.cancel()
+    await relay.drain()
+
+
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections in a backlog: nobody else may be there to accept them."""
+    for _ in range(BACKLOG):
+        try:
+            yield listener.accept()[0]
+        except OSError:  # none is left
+            return
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Return the keyring that was read.
+
+    :raises ConfigError: if it is none; of a command's output, with the setting.
+    """
+    found = settings.keyring
+    try:
+        return keyring.parse(found.text.reveal(), found.file)
+    except ConfigError as error:
+        if found.file is not None:
+            raise
+        line = f"line {error.line} of what it prints: " if error.line else ""
+        raise ConfigError(
+            line + error.message, remedy=error.remedy, path="keyring.command"
+        ) from error
 
 
 def tls_for(upstream: Upstream) -> ssl.SSLContext | None:
     """Return the one context for all connections to the cluster; None if no node is https.
 
-    :raises ConfigError: if ``ca_certificates`` does not serve its purpose.
+    :raises ConfigError: if ``ca_certificates`` holds none.
     """
     if not any(host.startswith("https://") for host in upstream.hosts):
         return None
@@ -135,19 +180,20 @@ def _authorizer(settings: AuthorizationSettings) -> Authorizer:
             return Anybody(settings.hostnames)
 
 
-def _told_to_stop(life_line: int) -> asyncio.Event:
-    """Return an event for SIGTERM and for the end of the supervisor, whichever comes first."""
-    stop = asyncio.Event()
+def _orders(descriptor: int) -> asyncio.Queue[Order]:
+    """Return what is told on a pipe. Its end, and so that of the supervisor, is a stop, as SIGTERM."""
+    orders: asyncio.Queue[Order] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, orders.put_nowait, Order.STOP)
 
-    def ended() -> None:
-        loop.remove_reader(life_line)
-        stop.set()
+    def read() -> None:
+        order = Order(os.read(descriptor, 1))
+        orders.put_nowait(order)
+        if order is Order.STOP:
+            loop.remove_reader(descriptor)
 
-    # Nothing is ever written on it, so it can be read only when its other end is closed.
-    loop.add_reader(life_line, ended)
-    return stop
+    loop.add_reader(descriptor, read)
+    return orders
 
 
 async def _watch(upstream: Upstream, tls: ssl.SSLContext | None, status: StatusPipe) -> None:

@@ -1,5 +1,6 @@
 """Processes as the system sees them: who descends from whom, and when one has ended."""
 
+import contextlib
 import os
 import select
 import socket
@@ -13,10 +14,19 @@ LIMIT_S = 30
 def descendants(process_id: int) -> set[int]:
     """Return the ids of all processes that were started by this one, or by those in turn."""
     found: set[int] = set()
-    for task in Path(f"/proc/{process_id}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found |= {child} | descendants(child)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        for task in Path(f"/proc/{process_id}/task").iterdir():
+            found |= _children(task)
+    for child in list(found):
+        found |= descendants(child)
     return found
+
+
+def _children(task: Path) -> set[int]:
+    try:
+        return set(map(int, (task / "children").read_text().split()))
+    except (FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+        return set()
 
 
 def watch(processes: Iterable[int]) -> list[int]:

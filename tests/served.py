@@ -92,6 +92,12 @@ class Served:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    async def reloaded(self) -> dict[str, str]:
+        """Send SIGHUP and return the event of the reload that ends well."""
+        self.signal(signal.SIGHUP)
+        await self.event("reloading")
+        return await self.event("serving")
+
     async def _read(self) -> None:
         assert self.process.stderr is not None
         async for line in self.process.stderr:
@@ -106,9 +112,9 @@ class Address:
     """Where a proxy serves clients, and where it tells about its health."""
 
     def __init__(self, proxy: str, health: str) -> None:
-        self.host, _, port = proxy.rpartition(":")
+        self.host, _, port = proxy.partition(",")[0].rpartition(":")
         self.port = int(port)
-        self._health = int(health.rpartition(":")[2])
+        self.health_port = int(health.rpartition(":")[2])
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.host, self.port)
@@ -119,7 +125,7 @@ class Address:
 
     async def health(self, target: str) -> tuple[int, Any]:
         """Return status and body of one request to the health listener."""
-        status, body = await _get(self._health, target)
+        status, body = await _get(self.health_port, target)
         return status, json.loads(body) if status != 404 else None
 
 
@@ -171,7 +177,10 @@ async def serve(file: Path, environ: Mapping[str, str] | None = None) -> AsyncIt
 
 
 class Upstream:
-    """Stands behind a proxy: answers 200, or waits with it while it is told to."""
+    """Stands behind a proxy: answers 200, or waits with it while it is told to.
+
+    ``/slow`` is answered when ``slow_answer`` is set, whatever becomes of other requests.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -179,6 +188,8 @@ class Upstream:
         self.asked = asyncio.Event()
         self.answer = asyncio.Event()
         self.answer.set()
+        self.slow_asked = asyncio.Event()
+        self.slow_answer = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,7 +197,10 @@ class Upstream:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.heads.append(head)
-                if not head.startswith(b"GET / "):  # the proxy's own question, always answered
+                if head.startswith(b"GET /slow "):
+                    self.slow_asked.set()
+                    await self.slow_answer.wait()
+                elif not head.startswith(b"GET / "):  # the proxy's own question, always answered
                     self.asked.set()
                     await self.answer.wait()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -216,5 +230,6 @@ async def upstream(**options: Any) -> AsyncIterator[Upstream]:
     finally:
         server.close()
         stands.answer.set()
+        stands.slow_answer.set()
         stands.cut()
         await server.wait_closed()

@@ -53,12 +53,28 @@ class TestListeners:
 
     def test_shared(self) -> None:
         """Each worker has one socket an address, on the same port, and not to be inherited."""
-        sets = listeners.bind([Address("127.0.0.1", 0), Address("::1", 0)], 2)
+        bound = listeners.bind([Address("127.0.0.1", 0), Address("::1", 0)], 2)
         try:
+            sets = listeners.spread(bound, 2)
             ports = [[listeners.bound(each).port for each in sockets] for sockets in sets]
             assert ports[0] == ports[1]
             assert not any(each.get_inheritable() for sockets in sets for each in sockets)
         finally:
-            for sockets in sets:
-                for each in sockets:
-                    each.close()
+            listeners.close(bound)
+
+    def test_kept(self) -> None:
+        """What is there is kept, and shared out; what is added is silent, and can be given up."""
+        first = listeners.bind([Address("127.0.0.1", 0), Address("::1", 0)], 2)
+        more = listeners.bind([Address("127.0.0.1", 0)], 3, first)
+        try:
+            (sockets,) = more.values()
+            assert list(sockets[:2]) == list(first[socket.AF_INET, ("127.0.0.1", 0)])
+            port = listeners.bound(sockets[0]).port
+            assert [listeners.bound(each).port for each in sockets] == [port] * 3
+            states = [each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for each in sockets]
+            assert states == [1, 1, 0]
+            assert listeners.spread(more, 1) == [list(sockets)]
+            listeners.close(more, first)
+            assert [each.fileno() < 0 for each in sockets] == [False, False, True]
+        finally:
+            listeners.close(first)

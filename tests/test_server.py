@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import signal
+import socket
 import ssl
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from served import configure, serve, upstream
 
 from signals_proxy.relay import Upstream
-from signals_proxy.server import _Peers, tls_for
+from signals_proxy.server import _Peers, _waiting, tls_for
 
 
 async def test_https_by_fingerprint(tmp_path: Path) -> None:
@@ -48,23 +48,6 @@ async def test_https_that_is_not_believed(tmp_path: Path) -> None:
         assert not stands.asked.is_set()
 
 
-async def test_worker_finds_a_mistake(tmp_path: Path) -> None:
-    """A file that only a worker finds wrong is told once, and the worker is tried again."""
-    async with (
-        upstream() as stands,
-        serve(configure(tmp_path, stands.url)) as proxy,
-    ):
-        await proxy.served()
-        (tmp_path / "keyring").rename(tmp_path / "gone")
-        (worker,) = proxy.workers()
-        os.kill(worker, signal.SIGKILL)
-        await proxy.event("worker died", exit="-9")
-        died = await proxy.event("worker died", exit="2")
-        assert died["reason"] == f"{tmp_path}/keyring: there is no keyring"
-        (tmp_path / "gone").rename(tmp_path / "keyring")
-        await proxy.event("ready")
-
-
 async def test_refused_targets_are_audited(tmp_path: Path) -> None:
     """A target that only looks like one of the registry leaves one line, without what it was."""
     async with (
@@ -93,6 +76,18 @@ def test_tls_only_where_it_is_used() -> None:
     """A cluster without https needs no system's authorities."""
     assert tls_for(Upstream(("http://127.0.0.1:9200",))) is None
     assert tls_for(Upstream(("http://a:1", "https://b:1"))) is not None
+
+
+def test_a_backlog_is_emptied() -> None:
+    """All that wait in a listener's backlog are accepted, and nobody is waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+        accepted = list(_waiting(listener))
+        expected = [client.getsockname() for client in clients]
+        assert expected == [each.getpeername() for each in accepted]
+        for each in clients + accepted:
+            each.close()
 
 
 async def test_peers_that_left_are_forgotten() -> None:

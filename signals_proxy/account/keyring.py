@@ -16,26 +16,25 @@ the likely mistake; no message quotes a line, for it may be a key.
 
 import base64
 import hashlib
-import os
 import re
 import secrets
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+import nacl.bindings as sodium
+
 from signals_proxy.errors import ConfigError
 from signals_proxy.secret import Secret
 
-__all__ = ["Key", "Keyring", "Purpose", "generate", "load", "parse"]
+__all__ = ["Key", "Keyring", "Purpose", "appended", "generate", "parse"]
 
 _KEY: Final = "signals-proxy-key-1"
 _SEALING: Final = "signals-proxy-sealing-1"
 _REGISTRY: Final = "signals-proxy-registry-1"
 _SIZE: Final = 32
-_MAX_FILE: Final = 64 * 1024
 _GENERATE: Final = "make a new one with 'signals-proxy keys generate'"
 
 
@@ -44,6 +43,7 @@ class Purpose(Enum):
 
     KEY_ID = (b"sgpx-kid", 16)
     ACCOUNT_BOX = (b"sgpx-box", 32)
+    REGISTRY = (b"sgpx-reg", 16)
 
 
 def derive(key: bytes, purpose: Purpose, message: bytes = b"") -> bytes:
@@ -85,6 +85,16 @@ class Keyring:
         """Return the key with this id, if the keyring has it."""
         return next((key for key in self.keys if key.id == key_id), None)
 
+    @property
+    def registry_fingerprint(self) -> bytes:
+        """What may be told of the registry's id, which is in derivations of keys."""
+        return derive(self.registry_id, Purpose.REGISTRY)
+
+    def key_pair(self) -> tuple[bytes, bytes]:
+        """Return the public and the private key (X25519) with which account files are sealed."""
+        public, private = sodium.crypto_box_seed_keypair(self.sealing.reveal())
+        return public, private
+
 
 def generate(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """Return the text of a new key file: one key, the key pair for account files, the registry."""
@@ -101,46 +111,16 @@ def generate(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
     )
 
 
-def load(path: Path) -> Keyring:
-    """Read a key file. Links are followed (mounted secrets are links); the file they lead to counts.
+def appended(text: str, random: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """Return the text of a keyring with one more key at its end, for opening only.
 
-    Raises ``ConfigError`` if it cannot be read, is not a regular file, belongs to somebody else,
-    may be read or written by others, is over 64 KiB, or does not parse.
+    Raises ``ConfigError`` if the text is no keyring.
     """
-    try:
-        # O_NONBLOCK: opening a named pipe would wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            found = os.fstat(descriptor)
-            problem = _problem_with_file(found.st_mode, found.st_uid, os.geteuid())
-            data = b"" if problem else os.read(descriptor, _MAX_FILE + 1)
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError as exc:
-        raise ConfigError("there is no keyring", remedy=_GENERATE, file=path) from exc
-    except OSError as exc:
-        raise ConfigError(
-            f"the keyring cannot be read ({exc.strerror})",
-            remedy="it has to be a file that the user of this program can read",
-            file=path,
-        ) from exc
-    if problem:
-        raise ConfigError(problem[0], remedy=problem[1], file=path)
-    if len(data) > _MAX_FILE:
-        raise ConfigError(
-            "too large to be a keyring", remedy="check the path: is it another file?", file=path
-        )
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = None
-    if text is None:  # raised here, because the exception of the decoder holds the keys
-        raise ConfigError(
-            "the keyring is not text in UTF-8",
-            remedy="save it as UTF-8 (some shells write UTF-16), or check the path",
-            file=path,
-        )
-    return parse(text, path)
+    parse(text)
+    end = "" if text.endswith("\n") else "\n"
+    longer = f"{text}{end}{_KEY}{_base64url(random(_SIZE))}\n"
+    parse(longer)
+    return longer
 
 
 def parse(text: str, file: Path | None = None) -> Keyring:
@@ -186,19 +166,6 @@ def parse(text: str, file: Path | None = None) -> Keyring:
         registry_id=values[_REGISTRY][0],
         sealing=Secret(values[_SEALING][0]),
     )
-
-
-def _problem_with_file(mode: int, owner: int, user: int) -> tuple[str, str] | None:
-    if not stat.S_ISREG(mode):
-        return "the keyring is not a regular file", "check the path"
-    if owner not in {0, user}:
-        return "the keyring belongs to another user", "chown it to the user of this program"
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return (
-            f"the keyring can be used by others (mode {stat.S_IMODE(mode):04o})",
-            "chmod 600 it; for a secret mounted by Kubernetes set defaultMode: 0400",
-        )
-    return None
 
 
 # The first that is found in a line says what is wrong with it.

@@ -20,7 +20,10 @@ __all__ = ["main"]
 # development cluster's packages, nor `keys` for a web server.
 _COMMANDS: Final = {
     "serve": ("signals_proxy.cli.serve", "serve"),
+    "reload": ("signals_proxy.cli.reload", "reload"),
     "keys": ("signals_proxy.cli.keys", "keys"),
+    "seal": ("signals_proxy.cli.seal", "seal"),
+    "accounts": ("signals_proxy.cli.accounts", "accounts"),
     "run": ("signals_proxy.cli.run", "run"),
     "worker": ("signals_proxy.cli.worker", "worker"),
 }

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import click
 import uvloop
 
 from signals_proxy import config, server
+from signals_proxy.config import Sources
 from signals_proxy.errors import ConfigError
 from signals_proxy.telemetry import log
 from signals_proxy.telemetry.status import Failed, StatusPipe
@@ -19,17 +21,20 @@ __all__ = ["worker"]
 @click.option("--config", "file", type=click.Path(path_type=Path), required=True)
 @click.option("--sockets", required=True, help="Descriptors of the listening sockets.")
 @click.option("--status", type=int, required=True, help="Descriptor of the status pipe.")
-@click.option("--life-line", type=int, required=True, help="Descriptor of the life line.")
+@click.option("--orders", type=int, required=True, help="Descriptor of the pipe with orders.")
 @click.pass_context
-def worker(context: click.Context, file: Path, sockets: str, status: int, life_line: int) -> None:
-    """Serve inherited sockets until told to stop, or until the supervisor is gone."""
+def worker(context: click.Context, file: Path, sockets: str, status: int, orders: int) -> None:
+    """Serve inherited sockets until told to stop, or until the supervisor is gone.
+
+    What the configuration consists of is read from standard input.
+    """
     log.set_up()
     pipe = StatusPipe(status)
     try:
-        settings = config.load(file, os.environ)
+        settings = config.load(file, os.environ, Sources(sys.stdin.buffer.read()))
         listeners = [socket.socket(fileno=int(each)) for each in sockets.split(",")]
         with settings.locating():
-            uvloop.run(server.serve(settings, listeners, pipe, life_line))
+            uvloop.run(server.serve(settings, listeners, pipe, orders))
     except ConfigError as error:
         # The supervisor says it, once for all workers.
         pipe.tell(Failed.of(error))

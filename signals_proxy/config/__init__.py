@@ -2,9 +2,9 @@
 
 ``schemas/config.json`` is the one list of settings. A value may hold ``${NAME}``, which the
 environment fills in; a secret ``x`` may be given as ``x_file`` instead, the file that holds it.
+All that a proxy reads from disk is read here, through ``sources``.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 from signals_proxy.authorization import AuthorizationSettings
 from signals_proxy.config.checked import checked, schema, settings_of
 from signals_proxy.config.document import Document, Place, Problem, parse
-from signals_proxy.config.private import is_private
+from signals_proxy.config.sources import Sources
 from signals_proxy.config.units import Address, address
 from signals_proxy.errors import ConfigError
 from signals_proxy.registry import (
@@ -24,8 +24,19 @@ from signals_proxy.registry import (
     RegistrySettings,
 )
 from signals_proxy.relay import Limits, Upstream
+from signals_proxy.secret import Secret
 
-__all__ = ["Address", "InvalidSettings", "Settings", "load", "schema", "settings_of"]
+__all__ = [
+    "Address",
+    "InvalidSettings",
+    "KeyringText",
+    "Settings",
+    "Sources",
+    "health_address",
+    "load",
+    "schema",
+    "settings_of",
+]
 
 
 class InvalidSettings(ConfigError):
@@ -37,6 +48,14 @@ class InvalidSettings(ConfigError):
             first.message, remedy=first.remedy, file=first.file, line=first.line, path=first.path
         )
         self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringText:
+    """The keyring as it was read, from ``file``, or from ``keyring.command`` if that is None."""
+
+    text: Secret
+    file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,7 @@ class Settings:
     insecure: bool
     upstream: Upstream
     registry: RegistrySettings
-    keyring: Path
+    keyring: KeyringText
     authorization: AuthorizationSettings
     health: Address
     limits: Limits
@@ -78,44 +97,50 @@ class Settings:
             ) from error
 
 
-def load(file: Path, environ: Mapping[str, str]) -> Settings:
-    """Read, check and return the settings in ``file``.
+def load(file: Path, environ: Mapping[str, str], sources: Sources | None = None) -> Settings:
+    """Read, check and return the settings in ``file``, and what it names, through ``sources``.
 
-    Relative paths in it are looked up in its own folder. The files that it names are not read,
-    but for those of secrets.
+    Relative paths in it are looked up in its own folder. What the named files hold is not looked
+    at; the keyring's command is run only if nothing else is wrong.
 
     :raises ConfigError: with file, line, setting and remedy; :class:`InvalidSettings` with all
         errors if the file could be read.
     """
-    file = file.absolute()
-    try:
-        with file.open(encoding="utf-8") as opened:
-            private = is_private(os.fstat(opened.fileno()))
-            text = opened.read()
-    except UnicodeDecodeError:
-        raise ConfigError(
-            "not a text file", remedy="save it as UTF-8", file=file
-        ) from None  # the cause holds the file's bytes
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise ConfigError(
-            f"cannot be read: {reason}",
-            remedy="--config names the configuration; config.example.yaml is one to start from",
-            file=file,
-        ) from error
-    document = parse(text, file, environ)
-    values = checked(document, file.parent, private=private)
-    if values is not None:
-        document.problems.extend(_contradictions(values))
-    if values is None or document.problems:
-        raise InvalidSettings(_errors(document, file))
+    file, sources = file.absolute(), sources or Sources()
+    document, values = _read(file, environ, sources)
     try:
         lines = {".".join(map(str, place)): line for place, line in document.lines.items()}
-        return _settings(file, lines, values)
+        return _settings(file, lines, values, sources)
     except ConfigError as error:  # a room has a rule that the schema cannot express
         place = tuple(error.path.split("."))
         document.problems.append(Problem(place, error.message, error.remedy))
         raise InvalidSettings(_errors(document, file)) from error
+
+
+def health_address(file: Path, environ: Mapping[str, str]) -> Address:
+    """Return ``health.listen`` of ``file`` alone; the keyring is not read.
+
+    :raises ConfigError: as :func:`load`.
+    """
+    address: Address = _read(file.absolute(), environ, Sources())[1]["health"]["listen"]
+    return address
+
+
+def _read(
+    file: Path, environ: Mapping[str, str], sources: Sources
+) -> tuple[Document, dict[str, Any]]:
+    try:
+        text = sources.text(file)
+    except ConfigError as error:
+        start = "--config names the configuration; config.example.yaml is one to start from"
+        raise ConfigError(error.message, remedy=error.remedy or start, file=file) from error
+    document = parse(text, file, environ)
+    values = checked(document, file.parent, sources, private=sources.is_private(file))
+    if values is not None:
+        document.problems.extend(_contradictions(values))
+    if values is None or document.problems:
+        raise InvalidSettings(_errors(document, file))
+    return document, values
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[Problem]:
@@ -175,8 +200,11 @@ def _errors(document: Document, file: Path) -> list[ConfigError]:
     ]
 
 
-def _settings(file: Path, lines: Mapping[str, int], values: Mapping[str, Any]) -> Settings:
+def _settings(
+    file: Path, lines: Mapping[str, int], values: Mapping[str, Any], sources: Sources
+) -> Settings:
     upstream, limits = values["upstream"], values["limits"]
+    authorities = upstream.get("ca_certificates")
     return Settings(
         file=file,
         lines=lines,
@@ -185,7 +213,7 @@ def _settings(file: Path, lines: Mapping[str, int], values: Mapping[str, Any]) -
         insecure=values["insecure"],
         upstream=Upstream(
             hosts=upstream["hosts"],
-            ca_certificates=upstream.get("ca_certificates"),
+            ca_certificates=authorities and _authorities(authorities, sources),
             ca_fingerprint=upstream.get("ca_fingerprint"),
             connect_timeout_s=upstream["connect_timeout"],
             host_field=upstream.get("host_field"),
@@ -194,7 +222,7 @@ def _settings(file: Path, lines: Mapping[str, int], values: Mapping[str, Any]) -
             index=values["registry"]["index"],
             credentials=_credentials(values["registry"].get("credentials", {})),
         ),
-        keyring=values["keyring"]["file"],
+        keyring=_keyring(values["keyring"], file.parent, sources),
         authorization=AuthorizationSettings(**values["authorization"]),
         health=values["health"]["listen"],
         limits=Limits(
@@ -206,6 +234,26 @@ def _settings(file: Path, lines: Mapping[str, int], values: Mapping[str, Any]) -
             drain_s=limits["drain"],
         ),
     )
+
+
+def _authorities(file: Path, sources: Sources) -> str:
+    try:
+        return sources.text(file)
+    except ConfigError as error:
+        remedy = error.remedy or "check the path and its rights"
+        path = "upstream.ca_certificates"
+        raise ConfigError(str(error), remedy=remedy, path=path) from error
+
+
+def _keyring(values: Mapping[str, Any], folder: Path, sources: Sources) -> KeyringText:
+    file: Path | None = values.get("file")
+    try:
+        text = sources.output(values["command"], folder) if file is None else sources.secret(file)
+    except ConfigError as error:
+        remedy = error.remedy or "check the path, or make one with 'signals-proxy keys generate'"
+        path = "keyring.command" if file is None else "keyring.file"
+        raise ConfigError(str(error), remedy=remedy, path=path) from error
+    return KeyringText(Secret(text), file)
 
 
 def _credentials(

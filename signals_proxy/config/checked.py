@@ -19,7 +19,7 @@ from jsonschema.validators import extend
 
 from signals_proxy.config import units
 from signals_proxy.config.document import Document, Expanded, Place, Problem, resolved
-from signals_proxy.config.private import read_private
+from signals_proxy.config.sources import Sources
 from signals_proxy.errors import ConfigError
 from signals_proxy.secret import Secret
 
@@ -51,7 +51,9 @@ def schema() -> Schema:
     return found
 
 
-def checked(document: Document, folder: Path, *, private: bool) -> dict[str, Any] | None:
+def checked(
+    document: Document, folder: Path, sources: Sources, *, private: bool
+) -> dict[str, Any] | None:
     """Return the settings of ``document`` as values, defaults filled in, or None.
 
     None means that ``document.problems`` holds at least one problem. Durations become seconds,
@@ -59,7 +61,7 @@ def checked(document: Document, folder: Path, *, private: bool) -> dict[str, Any
     :class:`~signals_proxy.secret.Secret`, lists tuples. ``private`` tells whether the file's owner
     alone may read it: otherwise no secret may stand in it.
     """
-    whole = _Reader(document, folder, private).read(document.data or {}, schema(), ())
+    whole = _Reader(document, folder, sources, private).read(document.data or {}, schema(), ())
     for error in _VALIDATOR(schema()).iter_errors(whole):
         document.problems.extend(_worded(error))
     if document.problems:
@@ -83,9 +85,10 @@ def settings_of(
 class _Reader:
     """Brings a file's values into the schema's one form: no nulls, lists as lists, no twins."""
 
-    def __init__(self, document: Document, folder: Path, private: bool) -> None:
+    def __init__(self, document: Document, folder: Path, sources: Sources, private: bool) -> None:
         self._document = document
         self._folder = folder
+        self._sources = sources
         self._private = private
 
     def read(self, value: Any, part: Schema, place: Place) -> Any:
@@ -130,17 +133,9 @@ class _Reader:
             self._problem(at, f"{name} is set as well", "set one of the two")
         else:
             try:
-                text = read_private(file).removesuffix("\n").removesuffix("\r")
+                text = self._sources.secret(file).removesuffix("\n").removesuffix("\r")
             except ConfigError as error:
-                self._problem(at, error.message, error.remedy)
-            except UnicodeDecodeError:
-                self._problem(at, f"{file} is not text", "it has to hold the secret as UTF-8")
-            except OSError as error:
-                reason = (error.strerror or "unknown error").lower()
-                self._problem(at, f"cannot read {file}: {reason}", "check the path and its rights")
-            if not text:
-                self._problem(at, f"{file} is empty", "it has to hold the secret")
-                text = name
+                self._problem(at, str(error), error.remedy or "check the path and its rights")
             members[name] = Expanded(text)
             self._document.lines[*place, name] = self._document.line(at)
 

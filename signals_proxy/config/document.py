@@ -18,13 +18,14 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from signals_proxy.errors import ConfigError
 
-__all__ = ["Document", "Expanded", "Place", "Problem", "parse", "resolved"]
+__all__ = ["Document", "Expanded", "Place", "Problem", "compose", "parse", "resolved"]
 
 Place = tuple[str | int, ...]
 """Where a value stands: the keys and positions that lead to it."""
 
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
+_AROUND: Final = "check indentation and quotes of this line and the one above"
 _TAG: Final = "a value that begins with '!' is a tag to YAML, and none is supported"
 # What PyYAML says of a mistake may quote it. Only what begins so is passed on, without what it found.
 _FIT_TO_TELL: Final = re.compile(
@@ -95,14 +96,27 @@ def parse(text: str, file: Path, environ: Mapping[str, str]) -> Document:
 
     :raises ConfigError: if the text is not YAML. ``file`` is named by it and is not read.
     """
+    node = compose(text, file, remedy="within {…} or […] a value with ${NAME} needs quotes")
+    document = Document(None)
+    if node is not None:
+        document.data = _value(node, (), document, _expander(environ))
+    return document
+
+
+def compose(text: str, file: Path, *, remedy: str = "") -> Node | None:
+    """Return the one document of ``text`` as nodes that know their places; None if it is empty.
+
+    ``remedy`` is said beside what is to be done about any mistake.
+
+    :raises ConfigError: if the text is not YAML. ``file`` is named by it and is not read.
+    """
     try:
-        node = _Loader(text).get_single_node()
+        return _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(
             f"not YAML: {_worded(error.problem or '')}",
-            remedy="check indentation and quotes of this line and the one above; within {…} or […]"
-            " a value with ${NAME} needs quotes",
+            remedy="; ".join(filter(None, (_AROUND, remedy))),
             file=file,
             line=mark.line + 1 if mark else None,
         ) from None  # the cause quotes the line, which may hold a password
@@ -112,10 +126,10 @@ def parse(text: str, file: Path, environ: Mapping[str, str]) -> Document:
             remedy="save the file as UTF-8 without control characters",
             file=file,
         ) from None  # the cause quotes the character's surroundings
-    document = Document(None)
-    if node is not None:
-        document.data = _value(node, (), document, _expander(environ))
-    return document
+    except (ValueError, OverflowError, RecursionError):
+        # PyYAML lets pass what Python makes of an escape beyond Unicode, or of endless nesting.
+        message = "not YAML: an escape that is no character, or too many lists within one another"
+        raise ConfigError(message, remedy=_AROUND, file=file) from None
 
 
 def _worded(problem: str) -> str:

@@ -18,7 +18,8 @@ from signals_proxy.errors import ConfigError
 __all__ = ["serving"]
 
 _START_LIMIT_S: Final = 30.0
-_STOP_LIMIT_S: Final = 4.0
+_STOP_LIMIT_S: Final = 6.0
+"""Above the time in which the proxy ends by itself: the 3 s to drain that it is given, and 2 s."""
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def serving(
     """Run ``signals-proxy serve --config …``; yield the process once ``/ready`` says so.
 
     What it prints goes to ``log``, anew at each start. At the end it is stopped, by force if that
-    takes longer than 4 s. Raises ``ConfigError`` if it ends before, or is not ready within 30 s.
+    takes longer than 6 s. Raises ``ConfigError`` if it ends before, or is not ready within 30 s.
     """
     with writing(log):
         output = log.open("wb")

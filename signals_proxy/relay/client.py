@@ -72,6 +72,7 @@ class Switchboard(Protocol):
     head_size: int
     now: float
     draining: bool
+    retiring: bool
 
     def understand(self, head: bytes) -> tuple[Request, Destination]:
         """Return what a head means and where it goes. Raises ``Malformed``, ``SignalsError``."""
@@ -223,8 +224,9 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether no further exchange is to begin."""
-        return self._switchboard.draining
+        """Whether the answer that begins is to be the last."""
+        # Who retires answers what has come already: only a stop has reason to leave it.
+        return self._switchboard.draining or (self._switchboard.retiring and not self._ahead)
 
     def pass_on(self, data: bytes) -> None:
         """Write bytes of the answer."""

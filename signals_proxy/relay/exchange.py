@@ -44,7 +44,7 @@ class Waiting(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether no further exchange is to begin."""
+        """Whether the answer that begins is to be the last."""
         ...
 
     def pass_on(self, data: bytes) -> None:

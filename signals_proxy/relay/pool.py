@@ -5,7 +5,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -21,10 +20,13 @@ IDLE_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The settings of the cluster: see ``upstream`` in ``config.example.yaml``."""
+    """The settings of the cluster: see ``upstream`` in ``config.example.yaml``.
+
+    ``ca_certificates`` is the text of the file.
+    """
 
     hosts: tuple[str, ...]
-    ca_certificates: Path | None = None
+    ca_certificates: str | None = None
     ca_fingerprint: str | None = None
     connect_timeout_s: float = 5.0
     host_field: Literal["client", "upstream"] | None = None

@@ -48,6 +48,7 @@ class Relay:
     ) -> None:
         self.head_size = limits.head_size
         self.draining = False
+        self.retiring = False
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
         self._route = route
@@ -89,6 +90,15 @@ class Relay:
         if not self._clients:
             self._empty.set()
 
+    async def retire(self) -> None:
+        """Let each client's next answer be its last: to be called when a successor listens.
+
+        An idle connection stays open, for its client may be about to use it. Returns when every
+        client has left, or after ``Limits.drain_s``.
+        """
+        self.retiring = True
+        await self._emptied()
+
     async def drain(self) -> None:
         """Let exchanges end, and no new ones begin: to be called when nobody listens any more.
 
@@ -100,6 +110,10 @@ class Relay:
         for client in list(self._clients):
             if client.awaited() is Awaited.REQUEST:
                 client.expire()
+        await self._emptied()
+
+    async def _emptied(self) -> None:
+        await asyncio.sleep(0)  # who was accepted last joins
         try:
             async with asyncio.timeout(self._limits.drain_s):
                 await self._empty.wait()

@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import ssl
 import sys
-from pathlib import Path
 from typing import Any
 
 from signals_proxy.errors import ConfigError, NotConnected, TimedOut
@@ -20,12 +19,12 @@ __all__ = ["client_context", "learn"]
 
 
 def client_context(
-    ca_certificates: Path | None = None, ca_fingerprint: str | None = None
+    ca_certificates: str | None = None, ca_fingerprint: str | None = None
 ) -> ssl.SSLContext:
     """Return a context that verifies nodes: TLS 1.2 or later, certificate required.
 
     - With neither argument: by the system's authorities, and the host's name.
-    - With ``ca_certificates``, a PEM file: by the authorities in it alone, and the host's name.
+    - With ``ca_certificates``, in PEM: by the authorities in it alone, and the host's name.
     - With ``ca_fingerprint``: by nothing until :func:`learn` has found the certificate with that
       fingerprint, then by that one alone. Host names are not compared, as in Elasticsearch's own
       clients: the fingerprint is that of an authority which Elasticsearch made for one cluster at
@@ -35,7 +34,7 @@ def client_context(
     Python's own ``ssl.create_default_context`` is not used: from 3.13 it asks private authorities
     for extensions (RFC 5280) that those of many clusters lack.
 
-    :raises ConfigError: if ``ca_certificates`` cannot be read or is not PEM.
+    :raises ConfigError: if ``ca_certificates`` is not PEM.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -51,16 +50,16 @@ def client_context(
     return context
 
 
-def _load(context: ssl.SSLContext, file: Path) -> None:
-    remedy = "name a PEM file with the certificate of the authority that issued the nodes' own"
+def _load(context: ssl.SSLContext, certificates: str) -> None:
     try:
-        context.load_verify_locations(cafile=file)
-    except ssl.SSLError as error:
-        message = f"{file} is not a PEM file with certificates"
-        raise ConfigError(message, remedy=remedy, path="upstream.ca_certificates") from error
-    except OSError as error:
-        message = f"cannot read {file}: {(error.strerror or 'unknown error').lower()}"
-        raise ConfigError(message, remedy=remedy, path="upstream.ca_certificates") from error
+        # What stands between the certificates are names and remarks, in any language.
+        context.load_verify_locations(cadata=certificates.encode("ascii", "replace").decode())
+    except (ssl.SSLError, ValueError) as error:  # the latter for an empty text
+        raise ConfigError(
+            "not a PEM file with certificates",
+            remedy="name one with the certificate of the authority that issued the nodes' own",
+            path="upstream.ca_certificates",
+        ) from error
 
 
 async def learn(

@@ -1,11 +1,11 @@
 """Workers that were started together, with one configuration, on the supervisor's sockets.
 
 A generation is a value of its own so that two can live side by side: the successor starts on the
-same sockets while the one before it drains.
+same sockets while the one before it retires. What it is told to read at its start is what a worker
+that replaces a dead one is told, too.
 """
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -13,6 +13,7 @@ from typing import Final
 from signals_proxy.errors import ConfigError
 from signals_proxy.supervisor.process import START_LIMIT_S, WorkerProcess
 from signals_proxy.telemetry.log import Log
+from signals_proxy.telemetry.status import Order
 
 __all__ = ["Generation", "pause_before"]
 
@@ -39,23 +40,27 @@ class Generation:
         self,
         command: Sequence[str],
         sockets: Sequence[Sequence[socket.socket]],
+        record: bytes,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
     ) -> None:
         self.workers: list[WorkerProcess] = []
         self._command = command
         self._sockets = sockets
+        self._record = record
         self._changed = changed
         self._start_limit_s = start_limit_s
-        # Only this process holds the writing end, so its death, however it comes, is an EOF.
-        reading, writing = os.pipe()
-        self._life_line = os.fdopen(reading, "rb")
-        self._life = os.fdopen(writing, "wb")
+        self._serving = False
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
 
+    @property
+    def lives(self) -> bool:
+        """Whether one of its workers has not ended."""
+        return any(worker.lives for worker in self.workers)
+
     async def start(self) -> None:
-        """Start all workers and wait until they serve.
+        """Start all workers and wait until they are able to serve; see :meth:`serve`.
 
         :raises ConfigError: if one of them cannot; then none is left.
         """
@@ -84,11 +89,32 @@ class Generation:
             raise failure
         self._keepers = [asyncio.create_task(self._keep(at)) for at in range(len(self.workers))]
 
+    async def informed(self) -> None:
+        """Wait until every worker has told whether the cluster answers."""
+        for worker in self.workers:
+            await worker.informed()
+
+    def serve(self) -> None:
+        """Have all workers serve, and those that will replace them."""
+        self._serving = True
+        for worker in self.workers:
+            worker.tell(Order.SERVE)
+
+    async def retire(self, limit_s: float) -> None:
+        """Have all workers leave their clients to a successor; otherwise like :meth:`stop`."""
+        self._stopping.set()
+        for worker in self.workers:
+            worker.tell(Order.RETIRE)
+        await self._end(limit_s)
+
     async def stop(self, limit_s: float) -> None:
         """Drain all workers and wait for their ends; after ``limit_s`` seconds they are killed."""
         self._stopping.set()
         for worker in self.workers:
             worker.terminate()
+        await self._end(limit_s)
+
+    async def _end(self, limit_s: float) -> None:
         ends = [asyncio.create_task(worker.ended()) for worker in self.workers]
         if ends:
             _, late = await asyncio.wait(ends, timeout=limit_s)
@@ -96,8 +122,6 @@ class Generation:
                 _log.warning("workers are killed: draining took too long", limit_s=limit_s)
                 self.kill()
         await asyncio.gather(*ends, *self._keepers)
-        self._life_line.close()
-        self._life.close()
 
     def kill(self) -> None:
         """End all workers at once."""
@@ -109,7 +133,7 @@ class Generation:
         worker = await WorkerProcess.start(
             self._command,
             self._sockets[position],
-            self._life_line.fileno(),
+            self._record,
             self._changed,
             self._start_limit_s,
         )
@@ -117,6 +141,8 @@ class Generation:
         if self._stopping.is_set():  # it came too late to be told
             worker.kill()
             await worker.ended()
+        elif self._serving:
+            worker.tell(Order.SERVE)
         return worker
 
     async def _keep(self, position: int) -> None:

@@ -1,10 +1,10 @@
 """One worker process, as its supervisor sees it.
 
-Three things connect the two. The listening sockets are inherited. On the *status* pipe the worker
-tells what it is up to (``telemetry/status.py``). On the *life line*, a pipe on which nothing is
-ever written, the worker sees the end of its supervisor, however it comes: then it drains and ends.
-
-Secrets take none of these ways: the worker reads the configuration and the keyring itself.
+Four things connect the two. The listening sockets are inherited. On standard input the worker gets
+the record of its configuration, secrets included, which nobody can read on its command line, in
+its environment or on a disk. On the *status* pipe it tells what it is up to, and from that with
+*orders* it hears what to do (``telemetry/status.py``); the end of the latter is the end of its
+supervisor, however it comes: then it drains and ends.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from signals_proxy.telemetry import status
-from signals_proxy.telemetry.status import ClusterState, Failed, Started
+from signals_proxy.telemetry.status import ClusterState, Failed, Order, Started
 
 if TYPE_CHECKING:
     from signals_proxy.errors import ConfigError
@@ -34,6 +34,7 @@ class WorkerProcess:
         self,
         process: asyncio.subprocess.Process,
         status_end: int,
+        orders_end: int,
         changed: Callable[[], None],
         start_limit_s: float,
     ) -> None:
@@ -43,7 +44,10 @@ class WorkerProcess:
         self._process = process
         self._changed = changed
         self._start_limit_s = start_limit_s
+        # Nobody else has this end, so it is closed by whatever ends this process.
+        self._orders = os.fdopen(orders_end, "wb", buffering=0)
         self._first_news = asyncio.Event()
+        self._informed = asyncio.Event()
         self._ended = asyncio.create_task(self._watch(status_end))
 
     @classmethod
@@ -51,35 +55,43 @@ class WorkerProcess:
         cls,
         command: Sequence[str],
         sockets: Sequence[socket.socket],
-        life_line: int,
+        record: bytes,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
     ) -> "WorkerProcess":
-        """Start ``command`` with the sockets. ``changed`` is called whenever it tells something.
+        """Start ``command`` with the sockets and the record of its configuration.
+
+        ``changed`` is called whenever it tells something.
 
         If it does not serve within ``start_limit_s`` it is killed.
 
         :raises OSError: if the system gives no further process.
         """
-        reading, writing = os.pipe()
+        status_end, its_status = os.pipe()
+        its_orders, orders_end = os.pipe()
         listeners = [listener.fileno() for listener in sockets]
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 f"--sockets={','.join(map(str, listeners))}",
-                f"--status={writing}",
-                f"--life-line={life_line}",
-                stdin=subprocess.DEVNULL,
-                pass_fds=(*listeners, writing, life_line),
+                f"--status={its_status}",
+                f"--orders={its_orders}",
+                stdin=subprocess.PIPE,
+                pass_fds=(*listeners, its_status, its_orders),
                 # Ctrl-C at the terminal is for the supervisor, which then drains its workers.
                 start_new_session=True,
             )
         except BaseException:
-            os.close(reading)
+            os.close(status_end)
+            os.close(orders_end)
             raise
         finally:
-            os.close(writing)
-        return cls(process, reading, changed, start_limit_s)
+            os.close(its_status)
+            os.close(its_orders)
+        assert process.stdin is not None  # noqa: S101
+        process.stdin.write(record)
+        process.stdin.close()
+        return cls(process, status_end, orders_end, changed, start_limit_s)
 
     @property
     def pid(self) -> int:
@@ -92,12 +104,21 @@ class WorkerProcess:
         return not self._ended.done()
 
     async def first_news(self) -> None:
-        """Wait until the worker serves, or has ended without."""
+        """Wait until the worker is able to serve, or has ended without."""
         await self._first_news.wait()
+
+    async def informed(self) -> None:
+        """Wait until the worker has told whether the cluster answers it, or has ended without."""
+        await self._informed.wait()
 
     async def ended(self) -> int:
         """Wait until the process has ended, and return its exit status (negative: a signal)."""
         return await asyncio.shield(self._ended)
+
+    def tell(self, order: Order) -> None:
+        """Give an order to serve, or to retire."""
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended
+            self._orders.write(order.value)
 
     def terminate(self) -> None:
         """Ask it to drain and to end."""
@@ -128,8 +149,10 @@ class WorkerProcess:
         finally:
             too_slow.cancel()
             transport.close()
+            self._orders.close()
             self.serves = False
             self._first_news.set()
+            self._informed.set()
             self._changed()
 
     def _take(self, news: status.Status) -> None:
@@ -139,5 +162,6 @@ class WorkerProcess:
                 self._first_news.set()
             case ClusterState():
                 self.cluster = news
+                self._informed.set()
             case Failed():
                 self.failure = news.error()

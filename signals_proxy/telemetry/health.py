@@ -1,11 +1,14 @@
-"""The health listener: ``/live`` and ``/ready``, for load balancers and for what restarts processes.
+"""The health listener, for load balancers, for what restarts processes, and for our own commands.
 
 ``/live`` is 200 while something is there that serves or will serve by itself; ``/ready`` is 200
-while new requests are welcome, and otherwise 503 with the reason in words. Nothing else is there.
+while new requests are welcome, and otherwise 503 with the reason in words. ``/keys`` tells the ids
+of the keys with which every living worker can open accounts, 503 before one serves; ``/generation``
+what became of the last reload. Nothing else is there, and no secret.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -14,10 +17,13 @@ __all__ = ["Health", "application"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``reason`` says why the proxy is not ready; empty if it is."""
+    """``reason`` says why the proxy is not ready; empty if it is. ``primary``: empty if none is."""
 
     live: bool
-    reason: str = ""
+    reason: str
+    primary: str
+    keys: Sequence[str]
+    generation: Mapping[str, Any]
 
 
 def application(look: Callable[[], Health]) -> web.Application:
@@ -33,12 +39,21 @@ def application(look: Callable[[], Health]) -> web.Application:
             return web.json_response({"ready": False, "reason": reason}, status=503)
         return web.json_response({"ready": True})
 
+    async def keys(_: web.Request) -> web.Response:
+        found = look()
+        if not found.primary:
+            return web.json_response({"reason": "no worker serves"}, status=503)
+        return web.json_response({"primary": found.primary, "keys": found.keys})
+
+    async def generation(_: web.Request) -> web.Response:
+        return web.json_response(look().generation)
+
     async def plain(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Cache-Control"] = "no-store"
         response.headers.popall("Server", None)
 
     app = web.Application()
-    app.router.add_get("/live", live)
-    app.router.add_get("/ready", ready)
+    for handler in (live, ready, keys, generation):
+        app.router.add_get(f"/{handler.__name__}", handler)
     app.on_response_prepare.append(plain)
     return app

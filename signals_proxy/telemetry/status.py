@@ -1,8 +1,10 @@
-"""What a worker tells its supervisor: one JSON object a line, through a pipe of its own.
+"""What a worker and its supervisor tell each other, each through a pipe of its own.
 
-It tells of states, never of requests, and holds no secret.
+The worker tells of states, one JSON object a line; never of requests, and no secret. The supervisor
+gives orders, a byte each.
 """
 
+import enum
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -11,12 +13,24 @@ from typing import Final
 
 from signals_proxy.errors import ConfigError
 
-__all__ = ["ClusterState", "Failed", "Started", "Status", "StatusPipe", "read"]
+__all__ = ["ClusterState", "Failed", "Order", "Started", "Status", "StatusPipe", "read"]
+
+
+class Order(enum.Enum):
+    """What a worker is told to do. The end of the pipe is an order to stop."""
+
+    SERVE = b"s"
+    """Listen: all that were started with it are able to, too."""
+
+    RETIRE = b"r"
+    """Leave the clients to a successor, which serves already."""
+
+    STOP = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The worker serves its sockets."""
+    """The worker is able to serve, and waits for the order."""
 
 
 @dataclass(frozen=True, slots=True)

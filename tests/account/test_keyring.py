@@ -1,7 +1,7 @@
 """One way to write a keyring; every other is refused with its line, and never quoted."""
 
 import base64
-import os
+import hashlib
 
 import pytest
 from hypothesis import given
@@ -128,6 +128,38 @@ def test_mistakes_are_named(tmp_path, text, line, message):
     assert b64(1)[:20] not in f"{error}{error.remedy}"
 
 
+@pytest.mark.parametrize("text", [GOOD, GOOD.rstrip(), f"# a\n\n{GOOD}\n#\n", f"{GOOD}# the end"])
+def test_a_key_is_appended(text):
+    """The text stays as it was, to the byte; the new key is the last and so seals nothing yet."""
+    longer = keyring.appended(text, lambda size: bytes([4]) * size)
+    assert longer == text + "\n" * (text[-1] != "\n") + OLD + "\n"
+    before, after = keyring.parse(text), keyring.parse(longer)
+    assert after.keys[:-1] == before.keys
+    assert after.keys[-1].material.reveal() == bytes([4]) * 32
+    drawn = {keyring.appended(text) for _ in range(2)}
+    assert len(drawn) == 2
+
+
+def test_no_key_is_appended_to_what_is_no_keyring():
+    """Nor one that is there already."""
+    with pytest.raises(ConfigError, match="not a line of a keyring"):
+        keyring.appended("passwords")
+    with pytest.raises(ConfigError, match="the same value as in line 1"):
+        keyring.appended(GOOD, lambda size: bytes([1]) * size)
+
+
+def test_the_key_pair_for_account_files():
+    """It follows from its own line alone; the registry's fingerprint from the registry's id."""
+    ring = keyring.parse(GOOD)
+    public, private = ring.key_pair()
+    assert private == hashlib.sha512(bytes([2]) * 32).digest()[:32]
+    other = keyring.parse(f"{OLD}\n{REGISTRY.replace(b64(3), b64(9))}\n{SEALING}\n")
+    assert other.key_pair() == (public, private)
+    assert len({ring.registry_fingerprint, other.registry_fingerprint}) == 2
+    assert len(ring.registry_fingerprint) == 16
+    assert ring.registry_fingerprint not in ring.registry_id
+
+
 @given(st.text("signal-proxyke123 \r\nA_=#é", max_size=80))
 def test_any_text_is_a_keyring_or_a_config_error(text):
     """Nothing else is ever raised."""
@@ -149,88 +181,3 @@ def test_no_other_text_is_the_same_keyring(at, character):
         good.sealing.reveal(),
     )
     assert same == (changed.strip("\n") == GOOD.strip("\n"))
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def file(tmp_path):
-    """A good key file."""
-    path = tmp_path / "keyring"
-    path.write_text(GOOD)
-    path.chmod(0o600)
-    return path
-
-
-def refused(path):
-    """Why a file is not loaded."""
-    with pytest.raises(ConfigError) as error:
-        keyring.load(path)
-    assert path == error.value.file
-    assert error.value.remedy
-    return error.value.message
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_file_of_ones_own(file, mode):
-    """It is read, also through links such as those of mounted secrets."""
-    file.chmod(mode)
-    link = file.with_name("link")
-    link.symlink_to("keyring")
-    assert keyring.parse(GOOD) == keyring.load(file) == keyring.load(link)
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644, 0o610, 0o601])
-def test_a_file_that_others_can_use(file, mode):
-    """Any right of group or others is too much, also behind a link."""
-    file.chmod(mode)
-    link = file.with_name("link")
-    link.symlink_to("keyring")
-    assert f"the keyring can be used by others (mode {mode:04o})" == refused(file) == refused(link)
-
-
-def test_a_file_of_somebody_else():
-    """It belongs to the user of this program, or to root."""
-    assert keyring._problem_with_file(0o100600, 1000, 1000) is None
-    assert keyring._problem_with_file(0o100600, 0, 1000) is None
-    problem = keyring._problem_with_file(0o100600, 1001, 1000)
-    assert problem[0] == "the keyring belongs to another user"
-    assert problem == keyring._problem_with_file(0o100600, 1000, 0)
-
-
-def test_what_is_no_file(tmp_path):
-    """A folder or a pipe is not read, and a pipe is not waited for."""
-    os.mkfifo(tmp_path / "pipe", 0o600)
-    assert refused(tmp_path) == "the keyring is not a regular file"
-    assert refused(tmp_path / "pipe") == "the keyring is not a regular file"
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    """Also a link that leads nowhere."""
-    (tmp_path / "link").symlink_to("nowhere")
-    assert "there is no keyring" == refused(tmp_path / "keyring") == refused(tmp_path / "link")
-
-
-def test_a_file_that_cannot_be_opened(tmp_path):
-    """The system's reason is told."""
-    (tmp_path / "file").touch()
-    (tmp_path / "loop").symlink_to("loop")
-    assert "cannot be read (Not a directory)" in refused(tmp_path / "file" / "keyring")
-    assert "cannot be read (Too many levels of symbolic links)" in refused(tmp_path / "loop")
-
-
-def test_a_file_that_is_too_large(file):
-    """A keyring of 64 KiB has a thousand keys; more is another file."""
-    file.write_text(GOOD + "#" * (64 * 1024 - len(GOOD)))
-    assert keyring.load(file)
-    file.write_text(GOOD + "#" * (64 * 1024 - len(GOOD) + 1))
-    assert refused(file) == "too large to be a keyring"
-
-
-def test_a_file_that_is_no_text(file):
-    """UTF-16 is what some shells write; the exception does not hold the bytes."""
-    file.write_bytes(GOOD.encode("utf-16"))
-    with pytest.raises(ConfigError, match="not text in UTF-8") as error:
-        keyring.load(file)
-    assert error.value.__context__ is None

@@ -75,8 +75,9 @@ def test_missing_keyring(tmp_path: Path) -> None:
     assert _serve(file) == (
         2,
         _said(
-            f"error: {tmp_path}/keyring: there is no keyring",
-            "hint: make a new one with 'signals-proxy keys generate'",
+            f"error: {file}:4: keyring.file: {tmp_path}/keyring: cannot be read: no such file or"
+            " directory",
+            "hint: check the path, or make one with 'signals-proxy keys generate'",
         ),
     )
 
@@ -88,8 +89,8 @@ def test_readable_keyring(tmp_path: Path) -> None:
     status, said = _serve(file)
     assert status == 2
     assert said.startswith(
-        f"signals-proxy: error: {tmp_path}/keyring: the keyring can be used by others (mode 0640)\n"
-        "signals-proxy: hint: chmod 600 it"
+        f"signals-proxy: error: {file}:4: keyring.file: {tmp_path}/keyring: may be used by others"
+        " (mode 0640)\nsignals-proxy: hint: chmod 600 it"
     )
 
 
@@ -100,7 +101,20 @@ def test_unreadable_keyring(tmp_path: Path) -> None:
     (tmp_path / "keyring").symlink_to("keyring")
     status, said = _serve(file)
     assert status == 2
-    assert "keyring: the keyring cannot be read (Too many levels of symbolic links)" in said
+    assert f"{tmp_path}/keyring: cannot be read: too many levels of symbolic links" in said
+
+
+def test_command_that_prints_no_keyring(tmp_path: Path) -> None:
+    """What a command prints is told with the setting and the line, and is not quoted."""
+    file = configure(tmp_path, NOWHERE)
+    command = r'command: [echo, "# a\n# b\nhunter2"]'
+    file.write_text(file.read_text().replace("file: keyring", command))
+    for options in ((), ("--check",)):
+        status, said = _serve(file, *options)
+        assert status == 2
+        told = f"{file}:4: keyring.command: line 3 of what it prints: not a line of a keyring"
+        assert said.startswith(f"signals-proxy: error: {told}\nsignals-proxy: hint: a line begins")
+        assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("setting", ["listen", "health"])
@@ -135,8 +149,8 @@ def test_unusable_authorities(tmp_path: Path) -> None:
         status, said = _serve(file, *options)
         assert status == 2
         assert said.startswith(
-            f"signals-proxy: error: {file}:4: upstream.ca_certificates: {tmp_path}/ca.pem is not a"
-            " PEM file with certificates\n"
+            f"signals-proxy: error: {file}:4: upstream.ca_certificates: not a PEM file with"
+            " certificates\n"
         )
 
 

@@ -196,7 +196,7 @@ class TestErrors:
             ["2:", "listen:"],
             ["3:", "upstream.host:"],
             ["3:", "upstream.hosts:"],
-            ["4:", "keyring.file:"],
+            ["4:", "keyring:"],
         ]
 
     def test_is_its_first_error(self, load: Load, tmp_path: Path) -> None:

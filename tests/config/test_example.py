@@ -44,7 +44,7 @@ class TestExample:
         elif place[-1] in _required(config.schema()):
             assert re.search(rf"^{indent}{place[-1]}:", text, re.MULTILINE)
         else:
-            assert re.search(rf"^ *# +{place[-1]}:", text, re.MULTILINE)
+            assert re.search(rf"^ *(?:# +)?{place[-1]}:", text, re.MULTILINE)
         if part.get("writeOnly"):
             assert f"{place[-1]}_file:" in text
 

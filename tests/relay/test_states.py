@@ -351,6 +351,75 @@ async def test_draining_is_bounded() -> None:
     assert (play.wire.aborted, play.node.aborted, len(play.relay)) == (True, True, 0)
 
 
+async def retiring(play: Play) -> "asyncio.Task[None]":
+    """Begin to retire, and see that it is not done at once."""
+    retired = asyncio.create_task(play.relay.retire())
+    await settle()
+    assert retired.done() is False
+    return retired
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_retiring_lets_idle_clients_ask_once_more(version: bytes) -> None:
+    """A client that was idle is not closed: it is answered once more, and that answer says close."""
+    play = Play()
+    request = GET.replace(b"1.1", version).replace(
+        b"\r\n\r\n", b"\r\nconnection: keep-alive\r\n\r\n"
+    )
+    await tell(play, request)
+    await answer(play, OK)
+    assert b"close" not in play.wire.written
+    retired = await retiring(play)
+    assert (play.wire.ended, play.wire.aborted) == (False, False)
+    play.wire.written.clear()
+    await tell(play, request)
+    await answer(play, OK)
+    assert b"Connection: close\r\n" in play.wire.written
+    assert (play.wire.ended, play.wire.aborted) == (True, False)
+    play.client.eof_received()
+    await retired
+
+
+async def test_retiring_answers_what_was_pipelined() -> None:
+    """Requests that came are all answered, in turn; the last answer alone says close."""
+    play = Play()
+    await tell(play, GET * 3)
+    retired = await retiring(play)
+    for number in range(3):
+        play.wire.written.clear()
+        await answer(play, OK)
+        last = number == 2
+        assert bytes(play.wire.written) == OK[:-2] + b"Connection: close\r\n" * last + b"\r\n"
+        assert play.wire.ended is last
+    play.client.eof_received()
+    await retired
+
+
+async def test_retiring_behind_a_head_that_was_sent() -> None:
+    """An answer that began before does not say close, so its connection stays for the next one."""
+    play = Play()
+    await tell(play, GET)
+    await answer(play, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n1")
+    retired = await retiring(play)
+    await answer(play, b"2")
+    assert (play.wire.ended, play.wire.aborted) == (False, False)
+    await tell(play, GET)
+    await answer(play, OK)
+    assert (play.wire.ended, play.wire.aborted) == (True, False)
+    play.client.eof_received()
+    await retired
+
+
+async def test_retiring_is_bounded() -> None:
+    """Who does not leave in the time that was set is not waited for."""
+    play = Play(Limits(drain_s=0.01))
+    await tell(play, GET)
+    await play.relay.retire()
+    assert len(play.relay) == 1
+    play.relay.close()
+    await settle()
+
+
 async def test_too_many_connections() -> None:
     """A connection over the limit is told so."""
     play = Play(Limits(connections=0))

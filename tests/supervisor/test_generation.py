@@ -17,6 +17,7 @@ from signals_proxy.config import Address
 from signals_proxy.errors import ConfigError
 from signals_proxy.supervisor.generation import Generation, pause_before
 from signals_proxy.supervisor.process import WorkerProcess
+from signals_proxy.telemetry.status import Order
 
 if TYPE_CHECKING:
     import socket
@@ -33,8 +34,9 @@ async def generation(news: News) -> AsyncIterator[Start]:
     def make(
         body: str, workers: int = 1, *, python: str = sys.executable, limit_s: float = LIMIT_S
     ) -> Generation:
-        sockets.extend(listeners.bind([Address("127.0.0.1", 0)], workers))
-        made.append(Generation(command(body, python), sockets, news, limit_s))
+        bound = listeners.bind([Address("127.0.0.1", 0)], workers)
+        sockets.extend(listeners.spread(bound, workers))
+        made.append(Generation(command(body, python), sockets, b"", news, limit_s))
         return made[-1]
 
     yield make
@@ -154,11 +156,9 @@ class TestWorkerProcess:
     async def test_killed_in_the_middle_of_a_line(self, news: News) -> None:
         """Half a line of a worker that was killed while it spoke is no news."""
         body = "import os; os.write(int(options['status']), b'{')"
-        reading, writing = os.pipe()
-        worker = await WorkerProcess.start(command(body), (), reading, news)
+        worker = await WorkerProcess.start(command(body), (), b"", news)
         assert await worker.ended() == 0
         assert not worker.serves
         worker.terminate()  # and it does not matter that it has gone
+        worker.tell(Order.RETIRE)
         worker.kill()
-        os.close(reading)
-        os.close(writing)

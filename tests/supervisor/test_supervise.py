@@ -38,5 +38,6 @@ async def test_no_worker_lives(tmp_path: Path, news: News) -> None:
     await news.event("no worker can be started")
     assert await at.health("/ready") == (503, {"ready": False, "reason": "no worker lives"})
     assert await at.health("/live") == (503, {"live": False})
+    assert await at.health("/keys") == (503, {"reason": "no worker serves"})
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running is True
