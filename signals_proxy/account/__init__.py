@@ -9,9 +9,11 @@
     document       stored document, merge with a body, redaction
     keyring        key file → keys
     sealing        account ⇄ sealed account
+    file           account ⇄ sealed text of an account file
 
-The way of a PUT: ``body.parse``, ``sealing.try_open`` of the stored one, ``document.merge``,
-``AccountType.validate``, ``sealing.seal``. Of a GET: ``sealing.verify``, ``document.redact``.
+The way of a PUT: ``body.parse``, ``file.open_text`` of its ``$sealed``, ``sealing.try_open`` of the
+stored one, ``document.merge``, ``AccountType.validate``, ``sealing.seal``. Of a GET:
+``sealing.verify``, ``document.redact``.
 """
 
 from signals_proxy.account.account_type import Account, AccountType, Draft
@@ -26,7 +28,14 @@ from signals_proxy.account.document import (
 from signals_proxy.account.keyring import Key, Keyring
 from signals_proxy.account.ref import AccountCall, Endpoint, Ref
 from signals_proxy.account.schema import index_mapping, named
-from signals_proxy.account.sealing import Integrity, open_sealed, seal, try_open, verify
+from signals_proxy.account.sealing import (
+    Integrity,
+    open_sealed,
+    reseal,
+    seal,
+    try_open,
+    verify,
+)
 
 __all__ = [
     "MAX_BODY",
@@ -48,6 +57,7 @@ __all__ = [
     "named",
     "open_sealed",
     "redact",
+    "reseal",
     "seal",
     "try_open",
     "verify",

@@ -6,14 +6,14 @@ its shape; that it is genuine is known of an :class:`Account` only, which ``seal
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from signals_proxy.account.account_type import Account, AccountType, Draft
+from signals_proxy.account.account_type import SEALED_TEXT, Account, AccountType, Draft, FromFile
 from signals_proxy.account.body import Json
 from signals_proxy.account.ref import Ref
-from signals_proxy.errors import NewerAccount, SealingError
+from signals_proxy.errors import Detail, InvalidAccount, NewerAccount, SealingError
 from signals_proxy.secret import REDACTED, Secret
 
 __all__ = [
@@ -67,15 +67,22 @@ def merge(
     before: Account | Unopened | None,
     account_type: AccountType,
     ref: Ref,
+    opened: tuple[Mapping[str, Secret], FromFile] | None = None,
 ) -> Draft:
     """Return what ``body`` asks for: a secret left out or redacted is kept, ``null`` removes it.
 
+    ``opened`` is what ``file.open_text`` made of the body's ``$sealed``: all secrets there will be.
+
     Raises the reason of ``before`` (a ``SealingError``) if it could not be opened, unless the body
-    says what becomes of each secret that it lists or shows, and of one at least;
-    ``NewerAccount`` if the account has attributes that this version would drop.
+    has a ``$sealed``, or says what becomes of each secret that it lists or shows, and of one at
+    least; ``NewerAccount`` if the account has attributes that this version would drop;
+    ``InvalidAccount`` for secrets beside ``$sealed``, and for some in it that the type does not have.
     """
-    given = {name: value for name, value in body.items() if name not in _DROPPED}
+    in_file, file = opened or ({}, None)
+    dropped = _DROPPED if file is None else _DROPPED | {SEALED_TEXT}
+    given = {name: value for name, value in body.items() if name not in dropped}
     named = given.keys() & account_type.secrets
+    _refuse_beside(body, named, in_file, account_type)
     redacted = {name for name in named if given[name] == REDACTED}
     removed = {name for name in named if given[name] is None}
     sent = named - redacted - removed
@@ -84,21 +91,22 @@ def merge(
         unsaid = _secret_names(before.sealed, account_type) - sent - removed
         # What it lists is the word of whoever wrote it: with an empty list, an edit that means to
         # keep every secret would make a verified account that leads where he wants.
-        if unsaid or not (sent or removed):
+        if file is None and (unsaid or not (sent or removed)):
             raise before.reason
         before = None
     elif before is not None:
         _refuse_to_drop(before, account_type)
-        stored = before.secrets
+        stored = before.secrets if file is None else {}
     return Draft(
         ref=ref,
         attributes={
             name: value for name, value in given.items() if name not in named and value is not None
         },
-        sent={name: Secret(given[name]) for name in sorted(sent)},
+        sent={**in_file, **{name: Secret(given[name]) for name in sorted(sent)}},
         kept={name: stored[name] for name in sorted(stored.keys() - sent - removed)},
         unstored=frozenset(redacted - stored.keys()),
         before=before,
+        file=file,
     )
 
 
@@ -106,12 +114,13 @@ def changes_nothing(draft: Draft, account: Account) -> bool:
     """Tell whether storing the account, validated from the draft, would be a ``noop``.
 
     A draft with a secret in clear is a change, whatever the secret: the answer must not tell
-    whether it was guessed right.
+    whether it was guessed right. One from an account file is none if it is the very text that was
+    stored last.
     """
     before = draft.before
     return (
         before is not None
-        and not draft.sent
+        and (not draft.sent if draft.file is None else draft.file.hash == before.file)
         and account.secrets.keys() == before.secrets.keys()
         and _text(account.public) == _text(before.public)
     )
@@ -131,6 +140,21 @@ def redact(sealed: SealedAccount, account_type: AccountType) -> dict[str, Json]:
             public = name in account_type.public and _is_plain(value)
             shown[name] = value if public else REDACTED
     return shown
+
+
+def _refuse_beside(
+    body: Mapping[str, Json],
+    named: Collection[str],
+    in_file: Mapping[str, Secret],
+    account_type: AccountType,
+) -> None:
+    """Refuse secrets that are said twice, and what whoever has the public key may have sealed."""
+    if SEALED_TEXT in body and named:
+        beside = Detail(f"'{SEALED_TEXT}' stands for all secrets: none may stand beside it")
+        raise InvalidAccount({name: [beside] for name in sorted(named)})
+    if in_file.keys() - account_type.secrets:  # their names are somebody's who may not be trusted
+        unknown = Detail(f"Holds something that is no secret of the type {account_type.name}")
+        raise InvalidAccount({SEALED_TEXT: [unknown]})
 
 
 def _secret_names(sealed: SealedAccount, account_type: AccountType) -> set[str]:

@@ -13,7 +13,7 @@ import base64
 import json
 from collections.abc import Mapping, Sized
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 
 import nacl.bindings as sodium
 import nacl.utils
@@ -33,12 +33,25 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.errors import Forged, SealingError, UnknownKey, Unsealed
 from signals_proxy.secret import Secret
 
-__all__ = ["Integrity", "associated_data", "encode", "open_sealed", "seal", "try_open", "verify"]
+__all__ = [
+    "BLOCK",
+    "Integrity",
+    "associated_data",
+    "encode",
+    "open_sealed",
+    "padded",
+    "reseal",
+    "seal",
+    "try_open",
+    "verify",
+]
+
+BLOCK: Final = 256
+"""What lies in a box is padded to a multiple of so many bytes."""
 
 _DOMAIN: Final = "signals-proxy account"
 _VERSION: Final = 1
 _ALGORITHM: Final = "xchacha20poly1305-ietf"
-_BLOCK: Final = 256
 _NONCE: Final = sodium.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 _TAG: Final = sodium.crypto_aead_xchacha20poly1305_ietf_ABYTES
 
@@ -64,7 +77,7 @@ class Integrity(Enum):
 
 _ANEW: Final = (
     "with every secret in clear, and null for one that it is not to have; it has to name one at"
-    " least."
+    " least. Its sealed account file does as well."
 )
 _REMEDIES: Final = {
     Integrity.VERIFIED: "",
@@ -94,21 +107,25 @@ def seal(account: Account, keyring: Keyring, nonce: bytes | None = None) -> Seal
     ``nonce`` (24 bytes) is for published vectors; everybody else lets it be drawn.
     Raises ``ValueError`` for a value without canonical form, which no validated account holds.
     """
-    key = keyring.primary
-    sealed: dict[str, Json] = {"v": _VERSION, "key": key.id, "secrets": [*sorted(account.secrets)]}
+    part: dict[str, Json] = {"v": _VERSION, "key": keyring.primary.id}
+    part["secrets"] = [*sorted(account.secrets)]
     if account.file is not None:
-        sealed["file"] = account.file
-    source = {**identity(account.ref), **account.public, SEALED: sealed}
+        part["file"] = account.file
+    source = {**identity(account.ref), **account.public}
     nonce = nacl.utils.random(_NONCE) if nonce is None else nonce
-    box = nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        sodium.sodium_pad(_plain({n: s.reveal() for n, s in account.secrets.items()}), _BLOCK),
-        associated_data(key.id, keyring.registry_id, account.ref, source),
-        nonce,
-        key.account_box_key(keyring.registry_id),
-    )
-    return SealedAccount(
-        account.ref, {**source, SEALED: {**sealed, "box": base64.b64encode(box).decode()}}
-    )
+    return _boxed(account, source, part, keyring, nonce)
+
+
+def reseal(sealed: SealedAccount, keyring: Keyring) -> SealedAccount:
+    """Return the same document, sealed with the primary key.
+
+    All but ``_sealed.key`` and ``_sealed.box`` stays, also what this version does not know.
+    Raises the ``SealingError`` of :func:`open_sealed`: what is not verified is never sealed anew.
+    """
+    account = open_sealed(sealed, keyring)
+    before = cast("Mapping[str, Json]", sealed.source[SEALED])
+    part = {**before, "key": keyring.primary.id}
+    return _boxed(account, sealed.source, part, keyring, nacl.utils.random(_NONCE))
 
 
 def open_sealed(sealed: SealedAccount, keyring: Keyring) -> Account:
@@ -159,6 +176,16 @@ def associated_data(key_id: str, registry_id: bytes, ref: Ref, source: Mapping[s
     return encode([_DOMAIN, _VERSION, _ALGORITHM, *place, bound])
 
 
+def padded(members: Mapping[str, Json]) -> bytes:
+    """Return what lies in a box: canonical JSON, padded.
+
+    Raises ``ValueError`` for a value without canonical form.
+    """
+    encode(dict(members))
+    text = json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return sodium.sodium_pad(text.encode(), BLOCK)
+
+
 _MAX_DEPTH: Final = 64
 _MAX_INTEGER: Final = 2**53
 
@@ -196,6 +223,25 @@ def _length(of: Sized) -> bytes:
     return len(of).to_bytes(8, "big")
 
 
+def _boxed(
+    account: Account,
+    source: Mapping[str, Json],
+    part: Mapping[str, Json],
+    keyring: Keyring,
+    nonce: bytes,
+) -> SealedAccount:
+    """Return ``source`` with ``part`` and the box that binds both."""
+    key, bound = keyring.primary, {**source, SEALED: dict(part)}
+    box = nonce + sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
+        padded({name: secret.reveal() for name, secret in account.secrets.items()}),
+        associated_data(key.id, keyring.registry_id, account.ref, bound),
+        nonce,
+        key.account_box_key(keyring.registry_id),
+    )
+    encoded = base64.b64encode(box).decode()
+    return SealedAccount(account.ref, {**source, SEALED: {**part, "box": encoded}})
+
+
 def _opened(
     sealed: SealedAccount, part: Mapping[str, Json], key: Key, registry_id: bytes
 ) -> Account | None:
@@ -208,13 +254,14 @@ def _opened(
         return None
     try:
         bound = associated_data(key.id, registry_id, ref, source)
-        padded = sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        content = sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
             box[_NONCE:], bound, box[:_NONCE], key.account_box_key(registry_id)
         )
-        secrets = _secrets(sodium.sodium_unpad(padded, _BLOCK))
+        secrets = json.loads(sodium.sodium_unpad(content, BLOCK).decode())
+        whole = isinstance(secrets, dict) and padded(secrets) == content
     except (ValueError, RecursionError, CryptoError):
         return None
-    if secrets is None or part.get("secrets") != sorted(secrets):
+    if not whole or part.get("secrets") != sorted(secrets):
         return None
     return Account(
         ref=ref,
@@ -230,21 +277,9 @@ def _box(encoded: Json) -> bytes | None:
         box = base64.b64decode(encoded, validate=True) if isinstance(encoded, str) else b""
     except ValueError:
         return None
-    padded = len(box) - _NONCE - _TAG
-    whole = padded > 0 and padded % _BLOCK == 0
+    size = len(box) - _NONCE - _TAG
+    whole = size > 0 and size % BLOCK == 0
     return box if whole and base64.b64encode(box).decode() == encoded else None
-
-
-def _plain(secrets: Mapping[str, Json]) -> bytes:
-    """Return the canonical JSON of secrets, which is what lies in a box."""
-    encode(dict(secrets))  # refuses what has no canonical form
-    return json.dumps(secrets, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _secrets(plain: bytes) -> dict[str, Json] | None:
-    """Return the secrets in a box. Raises ``ValueError`` or ``RecursionError`` if it has none."""
-    secrets = json.loads(plain.decode())
-    return secrets if isinstance(secrets, dict) and _plain(secrets) == plain else None
 
 
 def _message(ref: Ref, state: Integrity) -> str:

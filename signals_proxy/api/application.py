@@ -117,7 +117,7 @@ async def _answer(request: web.Request) -> web.Response:
     receive.refuse_web_pages(request)
     path = target.partition("?")[0]
     methods = HANDLERS.get(call.endpoint, {})
-    if call.ref is None or not methods:
+    if not methods:
         raise NotFound(f"This version of the proxy does not offer {path}")
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(

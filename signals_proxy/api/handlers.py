@@ -1,7 +1,8 @@
 """One straight handler for each call: what happens to an account, from top to bottom.
 
 Rules of the file: a handler only orders the steps; what each does is decided in the room that it
-belongs to. The first step is always :func:`_require`: nothing is read, told or done before it.
+belongs to. The first step is always :func:`_require`: nothing is read, told or done before it. Only
+what everybody may know, which lies in no index, is told without.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,19 +13,29 @@ from aiohttp import web
 
 from signals_proxy.account import body as account_body
 from signals_proxy.account import document, schema, sealing
-from signals_proxy.account.account_type import AccountType
+from signals_proxy.account import file as account_file
+from signals_proxy.account.account_type import SEALED_TEXT, AccountType
+from signals_proxy.account.body import Json
+from signals_proxy.account.file import PublicKey
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.account.ref import Endpoint, Ref
 from signals_proxy.account.sealing import Integrity
 from signals_proxy.api import parameters, receive
 from signals_proxy.api.answer import json_answer
+from signals_proxy.api.parameters import Guard
 from signals_proxy.api.uninterrupted import uninterrupted
 from signals_proxy.authorization import Action, Authorizer
-from signals_proxy.errors import Forbidden, NotFound, Unauthenticated
+from signals_proxy.errors import Forbidden, NotFound, Unauthenticated, VersionConflict
 from signals_proxy.registry import Registry, Version
 from signals_proxy.telemetry.audit import Entry
 
 __all__ = ["HANDLERS", "Call", "Rooms"]
+
+_TRIES: Final = 5
+"""How often a call without a guard is begun: another has to be quicker each time to defeat it."""
+
+_Outcome = tuple[str, dict[str, int]]
+"""The result of a call, and what is known of the version that it made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +53,20 @@ class Rooms:
 class Call:
     """One call of the account API: the request, and what is known of it.
 
-    ``path`` is the request target without its query, for messages; ``entry`` the audit entry.
+    ``path`` is the request target without its query, for messages; ``ref`` the account that it is
+    about, if it is about one; ``entry`` the audit entry.
     """
 
     rooms: Rooms
     request: web.Request
     path: str
     parameters: tuple[tuple[str, str], ...]
-    ref: Ref
+    ref: Ref | None
     entry: Entry
 
 
 async def _get(call: Call) -> web.Response:
-    rooms, ref = call.rooms, call.ref
-    await _require(call, Action.GET)
+    rooms, ref = call.rooms, await _require(call, Action.GET)
     asked = parameters.known(call.path, call.parameters)
     account_type = rooms.types.get(ref.type)
     stored = await rooms.registry.get(ref) if account_type is not None else None
@@ -75,65 +86,120 @@ async def _get(call: Call) -> web.Response:
 
 
 async def _put(call: Call) -> web.Response:
-    rooms, ref = call.rooms, call.ref
-    await _require(call, Action.PUT)
+    rooms, ref = call.rooms, await _require(call, Action.PUT)
     asked = parameters.known(call.path, call.parameters, parameters.PUT)
-    guard = parameters.guard(asked)
+    guard, dry_run = parameters.guard(asked), parameters.boolean(asked, "dry_run")
     account_type = schema.named(rooms.types, ref.type)
     body = account_body.parse(await receive.body(call.request, rooms.body_timeout_s))
-    stored = await rooms.registry.get(ref)
-    guard.check(ref, stored.version if stored else None)
-    before = sealing.try_open(stored.account, rooms.keyring) if stored else None
-    draft = document.merge(body, before, account_type, ref)
-    account = account_type.validate(draft)
-    if stored is not None and document.changes_nothing(draft, account):
-        result, version = "noop", stored.version
-    else:
-        sealed = sealing.seal(account, rooms.keyring)
-        expected = stored.version if stored else None
-        version = await uninterrupted(rooms.registry.put(sealed, expected))
-        result = "created" if stored is None else "updated"
-    call.entry.result = result
-    answer = {"_id": ref.document_id, **_version(version), "result": result}
+    result, version = await _tried(
+        lambda: _written(rooms, ref, account_type, body, guard, dry_run=dry_run),
+        1 if guard.is_set else _TRIES,
+    )
+    call.entry.result = "dry_run" if dry_run else result
+    answer = {"_id": ref.document_id, **version, "result": result}
+    if dry_run:
+        answer["dry_run"] = True
     return json_answer(
         201 if result == "created" else 200, answer, pretty=parameters.boolean(asked, "pretty")
     )
 
 
+async def _tried(act: Callable[[], Awaitable[_Outcome]], tries: int) -> _Outcome:
+    """Begin anew if somebody else was quicker: who names no version means whatever is there by now.
+
+    Raises :class:`VersionConflict` once that was so ``tries`` times.
+    """
+    while True:
+        tries -= 1
+        try:
+            return await act()
+        except VersionConflict:
+            if not tries:
+                raise
+
+
+async def _written(
+    rooms: Rooms,
+    ref: Ref,
+    account_type: AccountType,
+    body: Mapping[str, Json],
+    guard: Guard,
+    *,
+    dry_run: bool,
+) -> _Outcome:
+    """Store what a body makes of the stored account; return the result and what is its version."""
+    stored = await rooms.registry.get(ref)
+    guard.check(ref, stored.version if stored else None)
+    before = sealing.try_open(stored.account, rooms.keyring) if stored else None
+    opened = (
+        account_file.open_text(body[SEALED_TEXT], rooms.keyring, ref)
+        if SEALED_TEXT in body
+        else None
+    )
+    draft = document.merge(body, before, account_type, ref, opened)
+    account = account_type.validate(draft)
+    if stored is None:
+        if dry_run:  # of which version it would be is not known: a deleted one's may go on
+            return "created", {}
+        sealed = sealing.seal(account, rooms.keyring)
+        return "created", _version(await uninterrupted(rooms.registry.put(sealed, None)))
+    if document.changes_nothing(draft, account):
+        return "noop", _version(stored.version)
+    if dry_run:
+        return "updated", {"_version": stored.version.version + 1}
+    sealed = sealing.seal(account, rooms.keyring)
+    return "updated", _version(await uninterrupted(rooms.registry.put(sealed, stored.version)))
+
+
 async def _delete(call: Call) -> web.Response:
-    rooms, ref = call.rooms, call.ref
-    await _require(call, Action.DELETE)
+    rooms, ref = call.rooms, await _require(call, Action.DELETE)
     asked = parameters.known(call.path, call.parameters)
+    result, version = await _tried(lambda: _deleted(rooms, ref), _TRIES)
+    call.entry.result = result
+    answer = {"_id": ref.document_id, **version, "result": result}
+    return json_answer(200, answer, pretty=parameters.boolean(asked, "pretty"))
+
+
+async def _deleted(rooms: Rooms, ref: Ref) -> _Outcome:
     # Whatever lies there, verified or not, of a type that is known or not, can be deleted.
     stored = await rooms.registry.get(ref)
     if stored is None:
         raise NotFound("Not found")
     version = await uninterrupted(rooms.registry.delete(ref, stored.version))
-    call.entry.result = "deleted"
-    answer = {"_id": ref.document_id, "_version": version.version, "result": "deleted"}
-    return json_answer(200, answer, pretty=parameters.boolean(asked, "pretty"))
+    return "deleted", {"_version": version.version}
+
+
+async def _key(call: Call) -> web.Response:
+    call.entry.action = "key"
+    asked = parameters.known(call.path, call.parameters)
+    key = PublicKey.of(call.rooms.keyring)
+    body = {"key": key.line, "fingerprint": key.fingerprint}
+    return json_answer(200, body, pretty=parameters.boolean(asked, "pretty"))
 
 
 Handler = Callable[[Call], Awaitable[web.Response]]
 
 HANDLERS: Final[Mapping[Endpoint, Mapping[str, Handler]]] = {
     Endpoint.ACCOUNT: {"GET": _get, "HEAD": _get, "PUT": _put, "DELETE": _delete},
+    Endpoint.KEY: {"GET": _key, "HEAD": _key},
 }
 """Which method of which endpoint is whose; the order of the methods is that of ``Allow``."""
 
 
-async def _require(call: Call, action: Action) -> None:
-    """Ask the authorizer, and note what it says. Raises what it raises."""
-    entry = call.entry
+async def _require(call: Call, action: Action) -> Ref:
+    """Ask the authorizer, and note what it says. Return the account. Raises what it raises."""
+    entry, ref = call.entry, call.ref
+    assert ref is not None  # noqa: S101  a target that has this handler names an account
     entry.action = action.value
     caller = receive.caller(call.request, entry.address)
     try:
-        identity = await call.rooms.authorizer.require(action, call.ref, call.ref.tenant, caller)
+        identity = await call.rooms.authorizer.require(action, ref, ref.tenant, caller)
     except (Unauthenticated, Forbidden):
         entry.allowed = False
         raise
     entry.allowed = True
     entry.user = identity.name
+    return ref
 
 
 def _version(version: Version) -> dict[str, int]:

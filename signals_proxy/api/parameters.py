@@ -15,7 +15,7 @@ __all__ = ["COMMON", "PUT", "Guard", "boolean", "guard", "known"]
 COMMON: Final = frozenset({"pretty", "human", "error_trace"})
 """Understood by every call. Only ``pretty`` changes anything: nothing of ours has other forms."""
 
-PUT: Final = frozenset({"op_type", "if_seq_no", "if_primary_term"})
+PUT: Final = frozenset({"op_type", "if_seq_no", "if_primary_term", "dry_run"})
 
 _LONG: Final = re.compile(r"-?[0-9]{1,19}")
 
@@ -63,6 +63,11 @@ class Guard:
     create: bool = False
     seq_no: int | None = None
     primary_term: int | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the caller asked for anything."""
+        return self.create or self.seq_no is not None
 
     def check(self, ref: Ref, found: Version | None) -> None:
         """Raise :class:`VersionConflict` if ``found`` is not what has to be stored."""

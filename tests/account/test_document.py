@@ -206,7 +206,7 @@ def test_get_shows_public_attributes_and_placeholders():
         "_name": "a",
         "_tenant": "t",
         **PUBLIC,
-        "_sealed": {"v": 1, "key": "k", "secrets": ["password"], "box": "x"},
+        "_sealed": {"v": 1, "key": "k", "secrets": ["password"], "file": "h", "box": "x"},
     }
     assert redact(SealedAccount(Ref("email", "a", "t"), source), EMAIL) == {
         "type": "email",
@@ -225,6 +225,7 @@ def test_a_forged_document_shows_no_secret_and_no_lie_about_its_name():
         "_tenant": "t",
         "_id": "x",
         "_other": "hunter2",
+        "$sealed": "text",
         "host": {"password": {"a": "hunter2"}},
         "user": ["a", ["hunter2"]],
         "owner": 1.5,

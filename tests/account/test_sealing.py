@@ -15,10 +15,12 @@ from signals_proxy.account import (
     SealedAccount,
     keyring,
     open_sealed,
+    reseal,
     seal,
+    sealing,
     verify,
 )
-from signals_proxy.errors import Unsealed
+from signals_proxy.errors import SealingError, Unsealed
 from signals_proxy.secret import Secret
 
 
@@ -119,3 +121,55 @@ def test_every_state_but_verified_has_a_remedy():
         f"The account 'ops/email/default' cannot be used: unsealed. {Integrity.UNSEALED.remedy}"
         == error.value.message
     )
+
+
+# --- resealing -----------------------------------------------------------------------------------
+
+OLDER = keyring.generate()
+NEW_LINE = keyring.appended(OLDER).splitlines()[-1]
+OLD = keyring.parse(OLDER)
+BOTH = keyring.parse(f"{NEW_LINE}\n{OLDER}")
+NEW = keyring.parse("\n".join([NEW_LINE, *(x for x in OLDER.split("\n") if "-key-1" not in x)]))
+
+
+@given(ACCOUNTS)
+def test_resealing_changes_the_key_and_nothing_else(account):
+    """Afterwards the old key may go; what was public, secret and ``file`` is as it was."""
+    before = seal(account, OLD)
+    after = reseal(before, BOTH)
+    assert open_sealed(after, NEW) == account
+    changed = {"key": NEW.primary.id, "box": after.source["_sealed"]["box"]}
+    assert after.source == {**before.source, "_sealed": {**before.source["_sealed"], **changed}}
+    assert [*after.source] == [*before.source]
+    assert after.source["_sealed"]["box"] != before.source["_sealed"]["box"]
+
+
+def test_resealing_keeps_what_this_version_does_not_know():
+    """Members of the document and of ``_sealed`` that a later version wrote stay, bound."""
+    source = dict(seal(ACCOUNT, OLD).source)
+    part = {**source.pop("_sealed"), "later": {"a": [1, None]}, "key": OLD.primary.id}
+    later = sealing._boxed(ACCOUNT, {**source, "zz": "x"}, part, OLD, bytes(24))
+    after = reseal(later, BOTH)
+    assert after.source["_sealed"]["later"] == {"a": [1, None]}
+    assert after.source["zz"] == "x"
+    assert verify(after, NEW) is Integrity.VERIFIED
+    for changed in (
+        {**after.source, "zz": "y"},
+        {**after.source, "_sealed": {**after.source["_sealed"], "later": 1}},
+    ):
+        assert verify(SealedAccount(REF, changed), NEW) is Integrity.FAILED
+
+
+@pytest.mark.parametrize(
+    ("source", "integrity"),
+    [
+        ({**seal(ACCOUNT, OLD).source, "host": "evil.test"}, Integrity.FAILED),
+        (SOURCE, Integrity.UNKNOWN_KEY),
+        (PUBLIC, Integrity.UNSEALED),
+    ],
+)
+def test_what_is_not_verified_is_never_resealed(source, integrity):
+    """Or rotation would make genuine what somebody wrote to the index."""
+    with pytest.raises(SealingError) as refused:
+        reseal(SealedAccount(REF, source), BOTH)
+    assert Integrity.of(refused.value) is integrity

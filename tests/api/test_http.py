@@ -104,7 +104,6 @@ async def test_options(client: Any) -> None:
         "_schema",
         "_schema/email",
         "_openapi",
-        "_key",
     ],
 )
 async def test_what_is_not_offered_yet(client: Any, method: str, path: str) -> None:
