@@ -10,7 +10,7 @@ import pytest
 from signals_proxy import embedded
 from signals_proxy.embedded import archive, jars
 
-pytest_plugins = ["canary", "registries", "faults", "applications", "played"]
+pytest_plugins = ["canary", "registries", "faults", "applications", "played", "rotations"]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,9 @@
-"""``signals-proxy keys``: the keyring."""
+"""``signals-proxy keys``: the keyring.
 
+What reads a configuration is imported by the command that does: making a key needs none of it.
+"""
+
+import asyncio
 import os
 import stat
 import sys
@@ -8,6 +12,8 @@ from pathlib import Path
 import click
 
 from signals_proxy.account import keyring
+from signals_proxy.account.file import PublicKey
+from signals_proxy.cli.options import config_option, health_option
 from signals_proxy.cli.voice import tell, tell_hint
 from signals_proxy.errors import ConfigError
 
@@ -28,12 +34,24 @@ def keys() -> None:
     metavar="FILE",
     help="Write to this new file, which its owner alone may read, instead of standard output.",
 )
-def generate(file: Path | None) -> None:
+@click.option(
+    "--append",
+    "grown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Add one more key to this keyring instead, for opening only: a rotation begins so.",
+)
+def generate(file: Path | None, grown: Path | None) -> None:
     """Make a new keyring.
 
     An existing file is never overwritten: without its keys, every account that they sealed would
     have to be put again.
     """
+    if file is not None and grown is not None:
+        raise click.UsageError("--output makes a new keyring, and --append adds to one")
+    if grown is not None:
+        _append(grown)
+        return
     if file is not None:
         _write(file, keyring.generate())
         tell(f"wrote {file}")
@@ -44,6 +62,43 @@ def generate(file: Path | None) -> None:
         tell_hint("this is secret: clear the screen, and use --output FILE to write it to a file")
     elif _others_may_read_stdout():
         tell_hint("others than its owner may read that file: chmod 600 it, or use --output FILE")
+
+
+@keys.command
+@config_option
+def public(file: Path) -> None:
+    """Print the public key with which account files are sealed for this registry."""
+    from signals_proxy.cli import rotation  # noqa: PLC0415
+
+    _, ring = rotation.read(file)
+    key = PublicKey.of(ring)
+    click.echo(key.line)
+    tell(f"its fingerprint is {key.fingerprint}")
+
+
+@keys.command
+@config_option
+@health_option
+@click.pass_context
+def status(context: click.Context, file: Path, urls: tuple[str, ...]) -> None:
+    """Tell which key sealed how many accounts, and which proxies lack a key.
+
+    Status 0: nothing needs attention; 3: something does, and is told with its remedy; 1: it could
+    not be found out.
+    """
+    from signals_proxy.cli import key_status  # noqa: PLC0415
+
+    context.exit(asyncio.run(key_status.status(file, urls)))
+
+
+def _append(file: Path) -> None:
+    from signals_proxy.cli.append import append  # noqa: PLC0415
+
+    tell(f"added the key {append(file)} to {file}; it opens, and does not seal yet")
+    tell_hint(
+        "copy the file to every proxy and reload each; when `keys status` names none that lacks the"
+        " key, move its line to the top, copy and reload again, and run `accounts reseal`"
+    )
 
 
 def _write(file: Path, text: str) -> None:

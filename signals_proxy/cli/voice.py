@@ -1,8 +1,13 @@
 """How the command line speaks to people; what programs read goes to standard output instead."""
 
+from typing import Final
+
 import click
 
-__all__ = ["tell", "tell_error", "tell_hint"]
+__all__ = ["shown", "tell", "tell_error", "tell_hint"]
+
+_LONGEST: Final = 500
+"""Characters of what somebody else says."""
 
 
 def tell(text: str) -> None:
@@ -19,6 +24,13 @@ def tell_hint(text: str) -> None:
     """Say what to do about it, if there is something."""
     if text:
         tell(f"hint: {_spoken(text)}")
+
+
+def shown(text: str) -> str:
+    """Return a text of unknown origin as it can be printed: short, and without control characters."""
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _spoken(text: str) -> str:

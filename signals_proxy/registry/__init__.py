@@ -5,12 +5,14 @@ The only room that speaks to the cluster through the official client. Foreign ex
 
 from signals_proxy.registry.client import connect
 from signals_proxy.registry.documents import Registry, Stored, Version
+from signals_proxy.registry.reseal import Reseal
 from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
     RegistrySettings,
 )
+from signals_proxy.registry.survey import Sample, Survey, Tally
 
 __all__ = [
     "ApiKeyCredentials",
@@ -18,7 +20,11 @@ __all__ = [
     "BearerCredentials",
     "Registry",
     "RegistrySettings",
+    "Reseal",
+    "Sample",
     "Stored",
+    "Survey",
+    "Tally",
     "Version",
     "connect",
 ]

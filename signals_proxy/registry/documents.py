@@ -15,7 +15,7 @@ Rules of the file:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -130,10 +130,10 @@ class Registry:
             operation = {"index": action | _guard(expected)}
         await self._index.ensure()
         try:
-            item = await self._write("write the account", [operation, dict(sealed.source)])
+            (item,) = await self._write("write the account", [operation, dict(sealed.source)])
             if item["status"] == 400 and await self._index.ensure():
                 # The index had vanished, and the guard refused the one that came by itself.
-                item = await self._write("write the account", [operation, dict(sealed.source)])
+                (item,) = await self._write("write the account", [operation, dict(sealed.source)])
             return _outcome("write the account", item, sealed.ref)
         except NotConnected:
             raise
@@ -144,6 +144,31 @@ class Registry:
                 return stored.version
             raise
 
+    async def replace(
+        self, accounts: Sequence[tuple[SealedAccount, Version]]
+    ) -> list[Version | VersionConflict | UpstreamError]:
+        """Store each account in the place of the version that was read, all in one request.
+
+        Returns for each its new version, or why it was not stored. Searches see nothing of it
+        before the next refresh.
+
+        Raises :class:`Lost` or :class:`TimedOut` if nobody can tell what was stored: reading the
+        accounts again tells. Raises every other :class:`UpstreamError` if nothing was.
+        """
+        act = "write the accounts"
+        operations: list[dict[str, Any]] = []
+        for sealed, expected in accounts:
+            action = _action(self._index.name, sealed.ref) | _guard(expected)
+            operations += [
+                {"index": action | {"dynamic_templates": GUARD}},
+                dict(sealed.source),
+            ]
+        await self._index.ensure()
+        items = await self._write(act, operations, len(accounts), refresh="false")
+        return [
+            _tried(act, item, sealed.ref) for item, (sealed, _) in zip(items, accounts, strict=True)
+        ]
+
     async def delete(self, ref: Ref, expected: Version) -> Version:
         """Delete the account, if it is still the one that was read; return the last version.
 
@@ -151,7 +176,7 @@ class Registry:
         """
         operation = {"delete": _action(self._index.name, ref) | _guard(expected)}
         try:
-            item = await self._write("delete the account", [operation])
+            (item,) = await self._write("delete the account", [operation])
             return _outcome("delete the account", item, ref)
         except NotConnected:
             raise
@@ -196,25 +221,22 @@ class Registry:
         except SignalsError:
             return False
 
-    async def _write(self, act: str, operations: list[dict[str, Any]]) -> Mapping[str, Any]:
-        """Send one operation and return the cluster's answer to it."""
+    async def _write(
+        self, act: str, operations: list[dict[str, Any]], count: int = 1, refresh: str = "true"
+    ) -> list[Mapping[str, Any]]:
+        """Send ``count`` operations in one request and return the cluster's answer to each."""
         with border(act):
             answer = await self._writing.perform_request(
                 "POST",  # the client's own bulk() is a PUT: see the rules above
                 "/_bulk",
-                params={"refresh": "true", "pipeline": "_none", "timeout": _CLUSTER_TIMEOUT},
+                params={"refresh": refresh, "pipeline": "_none", "timeout": _CLUSTER_TIMEOUT},
                 headers={"accept": "application/json", "content-type": "application/x-ndjson"},
                 body=operations,
             )
         self._notice(answer.meta.headers)
         match answer.body:
-            case {"items": [{**item}]} if len(item) == 1:
-                only: Any
-                (only,) = item.values()
-                status = only.get("status") if isinstance(only, dict) else None
-                if type(status) is int and (status not in {200, 201} or _has_version(only)):
-                    outcome: Mapping[str, Any] = only
-                    return outcome
+            case {"items": [*items]} if len(items) == count:
+                return [_item(act, item) for item in items]
         raise nonsense(act)
 
     def _notice(self, fields: Mapping[str, str]) -> None:
@@ -227,6 +249,26 @@ def _action(index: str, ref: Ref) -> dict[str, Any]:
 
 def _guard(expected: Version) -> dict[str, Any]:
     return {"if_seq_no": expected.seq_no, "if_primary_term": expected.primary_term}
+
+
+def _item(act: str, item: Any) -> Mapping[str, Any]:
+    """Return what a bulk answer says of one operation, whichever that was."""
+    only: Any = [*item.values()] if isinstance(item, dict) else []
+    if len(only) == 1 and isinstance(only[0], dict) and type(only[0].get("status")) is int:
+        (said,) = only
+        if said["status"] not in {200, 201} or _has_version(said):
+            outcome: Mapping[str, Any] = said
+            return outcome
+    raise nonsense(act)
+
+
+def _tried(
+    act: str, item: Mapping[str, Any], ref: Ref
+) -> Version | VersionConflict | UpstreamError:
+    try:
+        return _outcome(act, item, ref)
+    except (VersionConflict, UpstreamError) as error:
+        return error
 
 
 def _outcome(act: str, item: Mapping[str, Any], ref: Ref) -> Version:

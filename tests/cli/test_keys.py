@@ -27,7 +27,7 @@ def test_to_a_file(tmp_path: Path) -> None:
         os.umask(before)
     assert (result.exit_code, result.stdout) == (0, "")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert len(keyring.load(file).keys) == 1
+    assert len(keyring.parse(file.read_text()).keys) == 1
     assert result.stderr.startswith(
         f"signals-proxy: wrote {file}\nsignals-proxy: hint: keep a copy"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from faults import Fault, Wire
+from rotations import Rotation
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
@@ -69,3 +70,13 @@ async def test_synthetic_source(registry: Registry, cluster: Any, seal: Any) -> 
     assert status == 200, answer
     with pytest.raises(ForeignIndex, match=r"_source in its mapping|source\.mode is synthetic"):
         await registry.put(seal(), None)
+
+
+async def test_a_rotation(rotation: Rotation) -> None:
+    """Accounts are counted by key, and sealed anew, here too."""
+    await rotation.fill(30)
+    _, new = rotation.rotate()
+    assert (await rotation.run("keys", "status"))[0] == 3
+    assert (await rotation.run("accounts", "reseal"))[0] == 0
+    assert (await rotation.run("keys", "status"))[0] == 0
+    assert await rotation.sealed_by() == {new: 30}
