@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,12 +73,13 @@ class Client:
 
 @asynccontextmanager
 async def served(
-    app: web.Application, shutdown_timeout_s: float = 1
+    app: web.Application, shutdown_timeout_s: float = 1, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[web.AppRunner, int]]:
     """Serve an application on a port of its own; its connections are cut in the end."""
     runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout_s, **RUNNER_OPTIONS)
     await runner.setup()
-    server = await asyncio.get_running_loop().create_server(protocols(runner), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(protocols(runner), "127.0.0.1", 0, ssl=tls)
     try:
         yield runner, server.sockets[0].getsockname()[1]
     finally:

@@ -1,0 +1,91 @@
+"""Commands as a shell runs them, and a registry on a real node for them to speak to."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from applications import served
+
+from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.keyring import Keyring
+from signals_proxy.api import build
+from signals_proxy.authorization import Anybody
+from signals_proxy.registry import Registry
+from signals_proxy.telemetry.audit import Audit
+
+Result = subprocess.CompletedProcess[str]
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Return a function that runs a command; what it names in capitals is its environment."""
+
+    async def run(*arguments: object, **environ: str) -> Result:
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "signals_proxy", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **environ},
+        )
+
+    return run
+
+
+Before = Callable[[], Awaitable[web.Response | None]]
+
+
+@pytest.fixture
+def first_write() -> list[Before]:
+    """What happens before the first PUT that is no dry run, for a test to put in.
+
+    It may return an answer, which is given instead.
+    """
+    return []
+
+
+@pytest.fixture
+def application(
+    registry: Registry,
+    keyring: Keyring,
+    types: Mapping[str, AccountType],
+    first_write: list[Before],
+) -> web.Application:
+    """The account application."""
+
+    @web.middleware
+    async def interfere(request: web.Request, handler: Handler) -> web.StreamResponse:
+        writes = request.method == "PUT" and "dry_run" not in request.query
+        answer = await first_write.pop()() if writes and first_write else None
+        return answer or await handler(request)
+
+    app = build(
+        registry=registry, keyring=keyring, types=types, authorizer=Anybody(), audit=Audit()
+    )
+    app.middlewares.insert(0, interfere)
+    return app
+
+
+@pytest.fixture
+async def proxy(application: web.Application) -> AsyncIterator[str]:
+    """The URL of a server of the account API."""
+    async with served(application) as (_, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def apply(run: Run, proxy: str, tmp_path: Path) -> Run:
+    """Return a function that applies the folder ``files`` to the registry."""
+
+    async def apply(*options: str) -> Result:
+        return await run("accounts", "apply", tmp_path / "files", *options, SIGNALS_PROXY_URL=proxy)
+
+    return apply
