@@ -12,11 +12,12 @@ base64 (in all three alignments), hex, percent and JSON-escaped forms, in
 - ``output``: what was printed, by the test or by a process whose output it read;
 - ``answer``: head and body of every answer that an HTTP client of the test received;
 - ``index``: mapping, settings and documents of every index of the nodes that the test used, and
-  whatever these nodes answered meanwhile.
+  whatever these nodes answered meanwhile;
+- ``files``: what these nodes wrote to disk meanwhile, of translogs and segments.
 
 A find fails the test and names the place. A place where the test itself puts the secret in clear,
 such as an index that an attacker wrote to, is named when it is made: ``canary("password",
-allowed={"index"})``.
+allowed={"index"})``. What may be in an index may be in the node's files.
 
 Rules of the file: nothing is to be asked for and nothing to be remembered, but to make secrets with
 ``canary``; a test that makes none costs nothing, for nothing is watched before the first is made
@@ -24,23 +25,36 @@ Rules of the file: nothing is to be asked for and nothing to be remembered, but 
 """
 
 import base64
+import contextlib
 import json
+import os
 import secrets
+import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from ears import all_answers, all_logs, all_output
 
-PLACES: Final = frozenset({"log", "output", "answer", "index"})
+PLACES: Final = frozenset({"log", "output", "answer", "index", "files"})
 _NODES: Final = "elasticsearch"
 """Fixtures whose names begin so give the URL of a node."""
 
 _SEVERAL: Final = 5000
 """Indices with more documents are bulk of other tests, unless they are named like a registry's."""
+
+_CLOCK_NS: Final = 20_000_000
+"""How far the time of a file may be behind the clock."""
+
+_MOST_OF_A_FILE: Final = 8 << 20
+"""Bytes of a file that are looked at: its end, where it grows."""
+
+_MOST_OF_FILES: Final = 64 << 20
+"""Bytes of all files, those that changed last first."""
 
 _watch: "Watch | None" = None
 
@@ -92,6 +106,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
                 watch.nodes.add(urlsplit(value).netloc)
                 try:
                     watch.dump(value)
+                    watch.read_files(value)
                 except OSError as error:
                     # The fixtures have to end all the same.
                     watch.problems.append(f"  could not look into {value}: {error}")
@@ -127,6 +142,7 @@ class Watch:
         self.secrets: list[tuple[str, str, frozenset[str]]] = []
         self.problems: list[str] = []
         self.nodes: set[str] = set()
+        self._since_ns = 0
         self._seen: list[tuple[str, str | None, str, bytearray]] = []
         self._hooks = ExitStack()
 
@@ -135,12 +151,14 @@ class Watch:
         if unknown := set(allowed) - PLACES:
             raise ValueError(f"no places: {unknown}")
         if not self.secrets:
+            self._since_ns = time.time_ns() - _CLOCK_NS
             self._hooks.enter_context(all_logs(self.see))
             self._hooks.enter_context(all_output(self.see))
             self._hooks.enter_context(all_answers(self.see))
         # Letters and digits are left alone by every escaping that is not made to hide.
         token = secrets.token_hex(12)
-        self.secrets.append((name, token, frozenset(allowed)))
+        implied = {"files"} if "index" in allowed else set()
+        self.secrets.append((name, token, frozenset(allowed) | implied))
         return f"{name}-{token}"
 
     def see(
@@ -170,6 +188,18 @@ class Watch:
             self.see("index", f"the index {index}", _get(f"{node}/{index}"))
             documents = _get(f"{node}/{index}/_search?size=10000&version=true")
             self.see("index", f"the documents of {index}", documents)
+
+    def read_files(self, node: str) -> None:
+        """Read what a node on this machine wrote to its folder since the first secret was made."""
+        answer = json.loads(_get(f"{node}/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path"))
+        left = _MOST_OF_FILES
+        for folder in (
+            Path(it["path"]) for n in answer["nodes"].values() for it in n["fs"]["data"]
+        ):
+            # A translog is never compressed, so nothing has to be flushed to be found.
+            for path, size in _changed(folder / "indices", self._since_ns):
+                self.see("files", str(path.relative_to(folder)), _end_of(path, min(size, left)))
+                left -= min(size, left)
 
     def stop(self) -> None:
         self._hooks.close()
@@ -205,6 +235,27 @@ def _forms(token: str) -> Iterator[tuple[str, bytes]]:
             # Only what does not depend on what stands before and after.
             whole = encode(b"\0" * shift + data)
             yield "base64", whole[(shift * 8 + 5) // 6 : (shift + len(data)) * 8 // 6]
+
+
+def _changed(folder: Path, since_ns: int) -> list[tuple[Path, int]]:
+    """Return the files in a folder that were written to since, and how much of each is looked at."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):  # a node merges and deletes at any time
+                stat = path.stat()
+                if stat.st_mtime_ns >= since_ns:
+                    found.append((stat.st_mtime_ns, path, min(stat.st_size, _MOST_OF_A_FILE)))
+    return [(path, size) for _, path, size in sorted(found, reverse=True)]
+
+
+def _end_of(path: Path, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(size, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            return file.read(size)
+    except FileNotFoundError:
+        return b""
 
 
 def _get(url: str, method: str = "GET") -> bytes:

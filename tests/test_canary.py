@@ -226,6 +226,38 @@ def test_mapping(canary, elasticsearch):
     assert "password as itself in index: the index canary-mapping" in result.stdout.str()
 
 
+def test_files(run: Run, elasticsearch: str) -> None:
+    """What a node wrote to its disk is looked at, also of an index that is closed by now."""
+    result = run(
+        INDEX
+        + """
+@pytest.mark.parametrize("form", ["itself", "hex"])
+def test_closed(canary, elasticsearch, form):
+    secret, index = canary("password"), elasticsearch + "/canary-files-" + form
+    put(index + "/_doc/1", {"password": secret if form == "itself" else secret.encode().hex()})
+    urllib.request.urlopen(index + "/_close", b"").read()
+
+def test_deleted(canary, elasticsearch):
+    put(elasticsearch + "/canary-deleted/_doc/1", {"password": canary("password")})
+    request = urllib.request.Request(elasticsearch + "/canary-deleted/_doc/1", method="DELETE")
+    urllib.request.urlopen(request).read()
+
+def test_allowed(canary, elasticsearch):
+    put(elasticsearch + "/canary-allowed/_doc/1", {"a": canary("a", allowed={"index"})})
+    put(elasticsearch + "/canary-allowed/_doc/2", {"b": canary("b", allowed={"index"})})
+
+def test_not_written(canary, elasticsearch):
+    canary("password")
+    put(elasticsearch + "/canary-others/_doc/1", {"password": "x"})
+""",
+        node=elasticsearch,
+    )
+    result.assert_outcomes(passed=5, errors=3)
+    output = result.stdout.str()
+    assert "password as itself in files: indices/" in output
+    assert "password as hex in files: indices/" in output
+
+
 def test_allowed_places(run: Run) -> None:
     """What a test allows for one secret is allowed in that place, and for that secret, alone."""
     result = run("""
