@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from canary import Canary
 from processes import descendants, free_ports, wait_for_ends, watch
 
 PROJECT = Path(__file__).parents[1]
@@ -74,9 +75,10 @@ def run(command: str, folder: Path) -> str:
 
 def test_every_command_is_here() -> None:
     """No command stands in the README that this file does not run."""
-    known = ("make run", "curl", "signals-proxy", "  ")
+    known = ("make run", "curl", "signals-proxy", "SIGNALS_PROXY_URL=", "  ")
     assert [line for line in COMMANDS if line and not line.startswith(known)] == []
-    assert len(re.findall(r"^(?:make|curl|signals-proxy) ", "\n".join(COMMANDS), re.MULTILINE)) == 8
+    begins = r"^(?:make|curl|signals-proxy|SIGNALS_PROXY_URL=\S+ signals-proxy) "
+    assert len(re.findall(begins, "\n".join(COMMANDS), re.MULTILINE)) == 12
     assert set(re.findall(r"`(make [a-z-]+)`", README)) == {"make test", "make help"}
 
 
@@ -112,8 +114,9 @@ def test_the_first_five_minutes(tmp_path: Path, elasticsearch: str) -> None:
         assert run(f"curl --silent localhost:{proxy}/", tmp_path).startswith("{")
 
 
-def test_production(tmp_path: Path, elasticsearch: str) -> None:
-    """A keyring is made, and the example of a configuration serves with it."""
+def test_production(tmp_path: Path, elasticsearch: str, canary: Canary) -> None:
+    """A keyring is made, the example of a configuration serves with it, and is read again; an account
+    file is sealed and applied."""
     run(only("signals-proxy keys generate"), tmp_path)
     proxy, health = free_ports(2)
     example = (PROJECT / "config.example.yaml").read_text()
@@ -124,5 +127,20 @@ def test_production(tmp_path: Path, elasticsearch: str) -> None:
     ):
         example = example.replace(theirs, ours)
     (tmp_path / "config.yaml").write_text(example)
+    file = tmp_path / "accounts" / "email.yaml"
+    file.parent.mkdir()
+    secret = canary("password")
+    file.write_text(
+        f"type: email\n_name: readme\nhost: a.example\nport: 465\nuser: u\npassword: {secret}\n"
+    )
     with running(only("signals-proxy serve"), tmp_path, "event=ready"):
         assert run(f"curl --silent localhost:{proxy}/", tmp_path).startswith("{")
+        run(only("signals-proxy reload"), tmp_path)
+        run(
+            only("curl localhost:9201/_signals/account/_key").replace(":9201", f":{proxy}"),
+            tmp_path,
+        )
+        run(only("signals-proxy seal"), tmp_path)
+        assert secret not in file.read_text()
+        command = only("SIGNALS_PROXY_URL=").replace(":9201", f":{proxy}")
+        assert run(command, tmp_path).endswith("1 created, 0 updated, 0 unchanged\n")
