@@ -42,6 +42,8 @@ def bind(addresses: Sequence[Address], workers: int, kept: Sockets = _NONE) -> S
         for position, address in enumerate(addresses):
             path = f"listen.{position}"
             for family, place in _resolved(address, path):
+                if (family, place) in found:  # named twice
+                    continue
                 old = kept.get((family, place), ())
                 sockets = found[family, place] = list(old)
                 if old:
@@ -136,8 +138,8 @@ def _refused(error: OSError, address: Address, path: str) -> ConfigError:
         case errno.EADDRINUSE:
             message = "the address is taken"
             remedy = (
-                f"stop what listens there (`ss -ltnp 'sport = :{address.port}'` shows it)"
-                " or choose another port"
+                f"stop what listens there (`ss -ltnp 'sport = :{address.port}'` shows it) or choose"
+                " another port; if it is this proxy itself, restart it"
             )
         case errno.EACCES:
             message = "this user may not"

@@ -51,6 +51,22 @@ class TestListeners:
         assert found.message == f"cannot listen on 127.0.0.1:80: {message}"
         assert found.remedy.startswith("choose a")
 
+    def test_twice(self) -> None:
+        """An address that is named twice has its sockets once, and they stay open."""
+        with socket.socket() as trial:
+            trial.bind(("127.0.0.1", 0))
+            address = listeners.bound(trial)
+        bound = listeners.bind([address, address], 2)
+        (sockets,) = bound.values()
+        try:
+            assert len(sockets) == 2
+            more = listeners.bind([address, address], 3, bound)
+            (grown,) = more.values()
+            assert [*sockets] == [*grown][:2]
+            listeners.close(more, bound)
+        finally:
+            listeners.close(bound)
+
     def test_shared(self) -> None:
         """Each worker has one socket an address, on the same port, and not to be inherited."""
         bound = listeners.bind([Address("127.0.0.1", 0), Address("::1", 0)], 2)

@@ -18,6 +18,7 @@ from signals_proxy.account.values import (
     members,
     normalised,
     problems,
+    same,
     stored_form,
 )
 from signals_proxy.errors import InvalidAccount
@@ -110,7 +111,7 @@ class AccountType:
         public = {n: public.get(n, self._defaults.get(n)) for n in self._stored}
         public = {n: value for n, value in public.items() if value is not None}
         self._check_destination(draft, public, findings)
-        if draft.file is not None and draft.file.destination != self.destination(public):
+        if draft.file and not same(draft.file.destination, self.destination(public)):
             findings.add(SEALED_TEXT, "Was sealed for another destination; seal the file anew")
         if findings.details:
             raise InvalidAccount(findings.details)

@@ -4,7 +4,6 @@ Rule of the file: a stored document is what somebody wrote who may not be us. No
 its shape; that it is genuine is known of an :class:`Account` only, which ``sealing`` made of it.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Final
 from signals_proxy.account.account_type import SEALED_TEXT, Account, AccountType, Draft, FromFile
 from signals_proxy.account.body import Json
 from signals_proxy.account.ref import Ref
+from signals_proxy.account.values import same
 from signals_proxy.errors import Detail, InvalidAccount, NewerAccount, SealingError
 from signals_proxy.secret import REDACTED, Secret
 
@@ -122,7 +122,7 @@ def changes_nothing(draft: Draft, account: Account) -> bool:
         before is not None
         and (not draft.sent if draft.file is None else draft.file.hash == before.file)
         and account.secrets.keys() == before.secrets.keys()
-        and _text(account.public) == _text(before.public)
+        and same(account.public, before.public)
     )
 
 
@@ -187,8 +187,3 @@ def _is_plain(value: Json) -> bool:
         else leaf is None or isinstance(leaf, int)
         for leaf in (within if isinstance(within, list) else [within])
     )
-
-
-def _text(value: Mapping[str, Json]) -> str:
-    """Tell ``1`` from ``true``, which Python takes for equal."""
-    return json.dumps(value, sort_keys=True)

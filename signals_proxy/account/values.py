@@ -4,6 +4,7 @@ Rule of the file: the validator's own messages are never used, for they quote th
 said of a value is made of the schema alone.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,7 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError, val
 from signals_proxy.account.body import Json
 from signals_proxy.account.formats import FORMATS
 
-__all__ = ["MISSING", "Problem", "fits", "members", "normalised", "problems", "stored_form"]
+__all__ = ["MISSING", "Problem", "fits", "members", "normalised", "problems", "same", "stored_form"]
 
 MISSING: Final = "Required attribute is missing"
 
@@ -73,6 +74,11 @@ def stored_form(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
 def normalised(value: Json, stored: Mapping[str, Any]) -> Json:
     """Return a value as it is stored."""
     return [value] if isinstance(value, str) and stored["type"] == "array" else value
+
+
+def same(one: Mapping[str, Json], other: Mapping[str, Json]) -> bool:
+    """Tell whether two objects are the same in JSON: for Python ``1`` is ``true``."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _shape(schema: Mapping[str, Any], value: Json) -> Mapping[str, Any]:

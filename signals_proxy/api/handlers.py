@@ -140,6 +140,7 @@ async def _written(
     account = account_type.validate(draft)
     if stored is None:
         if dry_run:  # of which version it would be is not known: a deleted one's may go on
+            await rooms.registry.check()  # a PUT is refused by an index that is not ours
             return "created", {}
         sealed = sealing.seal(account, rooms.keyring)
         return "created", _version(await uninterrupted(rooms.registry.put(sealed, None)))

@@ -132,7 +132,8 @@ def _worded(found: object) -> str:
 
 def _lines(text: str) -> dict[str, int]:
     """Return the line of each outermost member of a text that is known to be a JSON object."""
-    decoder, lines = json.JSONDecoder(), {}
+    # Integers stay text, for Python refuses to convert very long ones.
+    decoder, lines = json.JSONDecoder(parse_int=str), {}
 
     def after_blanks(at: int) -> int:
         found = _BLANK.match(text, at)

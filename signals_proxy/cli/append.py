@@ -25,7 +25,7 @@ def append(file: Path) -> str:
     read or written, is not its owner's alone or no keyring, or is being changed by another run.
     """
     try:
-        target = file.resolve(strict=True)
+        target = Path(os.path.realpath(file, strict=True))
         with _locked(target.parent) as folder:
             text = Sources().secret(target)
             keyring.parse(text, target)
@@ -72,6 +72,6 @@ def _replace(file: Path, text: str, folder: int) -> None:
             os.fsync(descriptor)
         new.rename(file)
         os.fsync(folder)
-    except OSError:
+    except BaseException:  # Ctrl-C as well: it holds keys
         new.unlink(missing_ok=True)
         raise

@@ -120,7 +120,7 @@ def _refuse(files: Mapping[Ref, AccountFile], refusals: Sequence[Refusal]) -> No
 
 def _has_clear_secrets(ref: Ref, found: AccountFile, types: Mapping[str, AccountType]) -> bool:
     return any(
-        found.source[name] not in {None, REDACTED}
+        found.source[name] not in (None, REDACTED)  # no set: objects cannot be looked for in one
         for name in types[ref.type].secrets & found.source.keys()
     )
 
@@ -175,14 +175,14 @@ def _paths(folder: Path) -> Iterator[Path]:
         reason = (error.strerror or "unknown error").lower()
         raise ConfigError(f"cannot be read: {reason}", file=Path(error.filename)) from error
 
-    root = folder.resolve()
+    root = Path(os.path.realpath(folder))  # unlike `resolve`, it bears links in a circle
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(place, name)
             if name.startswith(".") or path.suffix not in account_file.SUFFIXES:
                 continue
-            if not path.resolve().is_relative_to(root):
+            if not Path(os.path.realpath(path)).is_relative_to(root):
                 raise ConfigError("is a link out of the folder", file=path)
             yield path
 

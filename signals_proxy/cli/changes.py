@@ -20,6 +20,7 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.cli.remote import Answer, Remote
 from signals_proxy.cli.voice import shown, tell, tell_hint
 from signals_proxy.errors import Refused, SignalsError
+from signals_proxy.secret import REDACTED
 
 __all__ = ["Change", "Refusal", "Wanted", "check", "difference", "require_registry", "write"]
 
@@ -99,10 +100,17 @@ async def _checked(remote: Remote, wanted: Wanted, *, overwrite: bool) -> Change
         if not overwrite:
             return Change(wanted, before, guard, "skipped")
     answer = await _put(remote, wanted, guard + "&dry_run=true")
-    result = answer.body.get("result")
-    if answer.status in {200, 201} and isinstance(result, str):
-        return Change(wanted, before, guard, result)
-    return Refusal(wanted, answer)
+    if answer.status not in {200, 201}:
+        return Refusal(wanted, answer)
+    match answer.body:
+        case {"result": "created" | "updated" | "noop" as result, "dry_run": True}:
+            return Change(wanted, before, guard, result)
+        case _:
+            account = shown(wanted.ref.document_id)
+            raise Refused(
+                f"{remote.url} does not answer as one that only tried: {account} may have been"
+                " written; does something in between drop the query?"
+            )
 
 
 async def write(remote: Remote, changes: Iterable[Change]) -> None:
@@ -136,20 +144,22 @@ def difference(change: Change, account_type: AccountType) -> Iterable[str]:
     before = change.before or {}
     changed = False
     for name in sorted(account_type.public):
-        new = body.get(name)
-        if new is None:
-            new = attributes[name].get("default")
-        elif isinstance(new, str) and "anyOf" in attributes[name]:
+        names = (name, attributes[name].get("x-alias"))
+        given = (body[each] for each in names if body.get(each) is not None)
+        new = next(given, attributes[name].get("default"))
+        if isinstance(new, str) and "anyOf" in attributes[name]:
             new = [new]  # as it is stored
         if json.dumps(new, sort_keys=True) != json.dumps(before.get(name), sort_keys=True):
             changed = True
             if change.before is not None:
                 yield f"{name}: {_or_none(before.get(name))} → {_or_none(new)}"
-    clear = sorted(account_type.secrets & body.keys())
     if SEALED_TEXT in body:
         yield "secrets: as sealed in the file" if changed else "secrets: sealed anew"
-    elif clear:
-        yield f"secrets: set ({', '.join(clear)})"
+    clear = {name: body[name] for name in sorted(account_type.secrets & body.keys())}
+    if sent := [name for name in clear if clear[name] not in (None, REDACTED)]:
+        yield f"secrets: set ({', '.join(sent)})"
+    if removed := [name for name in clear if clear[name] is None and name in before]:
+        yield f"secrets: removed ({', '.join(removed)})"
 
 
 def _or_none(value: Json) -> str:

@@ -1,7 +1,9 @@
 """The group of all commands, and how their errors are told."""
 
 import importlib
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,6 +30,9 @@ _COMMANDS: Final = {
     "worker": ("signals_proxy.cli.worker", "worker"),
 }
 
+_HANG_ON: Final = {"serve", "worker"}
+"""What SIGHUP may not end, before it is there to hear it: others than `reload` send it, too."""
+
 _DEBUG: Final = "SIGNALS_PROXY_DEBUG"
 
 
@@ -38,6 +43,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _HANG_ON:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         module, name = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -46,6 +53,8 @@ class _Group(click.Group):
         """Run the command line and end the process."""
         # Each command may come to hold keys, or a password that was passed to it.
         forbid_dumps()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # where an encoding lacks what is to be shown
+            sys.stdout.reconfigure(errors="backslashreplace")
         sys.exit(self._status(args))
 
     def _status(self, args: Sequence[str] | None) -> int:

@@ -6,6 +6,7 @@ is wrong with it, never a value.
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 
 from signals_proxy.account import schema
 from signals_proxy.account.account_type import AccountType
-from signals_proxy.account.body import Json
+from signals_proxy.account.body import Json, parse
 from signals_proxy.account.file import ref_of
 from signals_proxy.account.ref import Ref
 from signals_proxy.cli.account_file import told
@@ -130,6 +131,7 @@ async def _wanted(
         body |= {"type": type_name, "_name": account_id}
         try:
             ref = ref_of(body, types)
+            parse(json.dumps(body).encode())  # what no body may be, one to be sent cannot become
             secrets = schema.named(types, ref.type).secrets
             if any(body.get(secret) == REDACTED for secret in secrets):
                 raise Refused("that registry does not give its secrets out")

@@ -112,7 +112,14 @@ class _State:
                 remedy="is it running? If it is, and health.listen is what was changed, or it runs"
                 f" on another machine, {_BY_HAND}",
             ) from error
-        except (http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
+        except (
+            http.client.HTTPException,
+            ValueError,
+            KeyError,
+            TypeError,
+            OverflowError,
+            RecursionError,
+        ):
             raise ConfigError(
                 f"what answers at {address} is no health listener of this version",
                 remedy=f"check health.listen, or {_BY_HAND}",

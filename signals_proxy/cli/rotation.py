@@ -68,7 +68,7 @@ async def _ask(session: ClientSession, url: str) -> Listener:
                 body += data
     except (ClientConnectionError, TimeoutError):
         return Listener(url, reason=_SILENT)
-    except ClientError:
+    except (ClientError, UnicodeError):  # the latter for a name that cannot be looked up
         return Listener(url, reason=_STRANGE)
     try:
         said = json.loads(body) if len(body) <= _LARGEST and answer.status == 200 else None

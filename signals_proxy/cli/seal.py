@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,9 @@ from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from signals_proxy.account import schema
 from signals_proxy.account.account_type import SEALED_TEXT
+from signals_proxy.account.body import Json
 from signals_proxy.account.file import PublicKey, SealedFile, seal_file
+from signals_proxy.account.findings import texts
 from signals_proxy.cli import account_file
 from signals_proxy.cli.account_file import AccountFile
 from signals_proxy.cli.voice import tell
@@ -33,6 +35,7 @@ from signals_proxy.errors import ConfigError, InvalidAccount
 __all__ = ["seal"]
 
 _STDOUT: Final = Path("-")
+_SHORTEST_SOUGHT: Final = 6
 
 
 @click.command
@@ -69,12 +72,14 @@ def seal(file: Path, key_file: Path, output: Path | None) -> None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
     elif sealed is not None or output is not None:
-        _replace((output or file).resolve(), text, like=file)
+        _replace(Path(os.path.realpath(output or file)), text, like=file)
     if sealed is None:
         tell(f"{file}: nothing in clear to seal")
     else:
         names = ", ".join(sorted(sealed.secrets))
         tell(f"{file}: sealed {names} for the registry whose key is {key.fingerprint}")
+        for line in _in_clear(text, [found.source[name] for name in sealed.secrets]):
+            tell(f"warning: {file}: line {line} of the result holds one of these secrets in clear")
 
 
 def _key(file: Path) -> PublicKey:
@@ -89,6 +94,16 @@ def _key(file: Path) -> PublicKey:
             remedy="save there what GET /_signals/account/_key answers",
             file=file,
         ) from None  # the cause quotes the file, which may be another one
+
+
+def _in_clear(text: str, secrets: Sequence[Json]) -> Iterator[int]:
+    """Yield the lines that still hold a secret, such as a comment with an attribute's old place."""
+    # Shorter texts stand in many lines by chance.
+    pieces = (piece for found in texts([*secrets]) for piece in found.splitlines())
+    sought = [piece for piece in pieces if len(piece) >= _SHORTEST_SOUGHT]
+    for number, line in enumerate(text.splitlines(), 1):
+        if any(piece in line for piece in sought):
+            yield number
 
 
 # --- the new text --------------------------------------------------------------------------------
@@ -164,12 +179,16 @@ def _not_cut(found: AccountFile, line: int) -> ConfigError:
 def _replace(file: Path, text: str, *, like: Path) -> None:
     """Write a file whole or not at all, with its mode, or with that of ``like`` if it is new."""
     try:
-        mode = stat.S_IMODE((file if file.exists() else like).stat().st_mode)
+        mode = (file if os.path.lexists(file) else like).stat().st_mode
+        if not stat.S_ISREG(mode):  # a device or a pipe would be gone, not written to
+            raise ConfigError(
+                "not a regular file", remedy="--output - writes to standard output", file=file
+            )
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
                 opened.write(text)
-                os.fchmod(opened.fileno(), mode)
+                os.fchmod(opened.fileno(), stat.S_IMODE(mode))
                 opened.flush()
                 os.fsync(opened.fileno())
             Path(name).replace(file)

@@ -119,6 +119,7 @@ def _base(url: str | None, name: str, variable: str) -> str:
     try:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as the resolver does, who fails on an odd name
     except ValueError:
         parts, good = urlsplit(""), None
     if "@" in url:
@@ -126,6 +127,6 @@ def _base(url: str | None, name: str, variable: str) -> str:
             f"{name} names a user, or a password, in the URL",
             remedy=f"take that away, and put the value of the Authorization field into {variable}",
         )
-    if not good or parts.query or parts.fragment or not url.isprintable() or " " in url:
+    if not good or parts.query or parts.fragment or not url.isprintable() or {*" \\"} & {*url}:
         raise ConfigError(f"{name} is no URL such as https://proxy:9201")
     return url.rstrip("/")

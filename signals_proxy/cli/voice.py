@@ -11,8 +11,8 @@ _LONGEST: Final = 500
 
 
 def tell(text: str) -> None:
-    """Say what was done."""
-    click.echo(f"signals-proxy: {text}", err=True)
+    """Say what was done, in one line: the names of files may hold line breaks and worse."""
+    click.echo(f"signals-proxy: {_printable(text)}", err=True)
 
 
 def tell_error(text: str) -> None:
@@ -30,6 +30,10 @@ def shown(text: str) -> str:
     """Return a text of unknown origin as it can be printed: short, and without control characters."""
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

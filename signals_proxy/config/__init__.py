@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from signals_proxy.authorization import AuthorizationSettings
 from signals_proxy.config.checked import checked, schema, settings_of
@@ -37,6 +37,9 @@ __all__ = [
     "schema",
     "settings_of",
 ]
+
+_LONGEST: Final = 128 * 1024
+"""Characters of a configuration; reading YAML takes seconds for more."""
 
 
 class InvalidSettings(ConfigError):
@@ -118,23 +121,41 @@ def load(file: Path, environ: Mapping[str, str], sources: Sources | None = None)
 
 
 def health_address(file: Path, environ: Mapping[str, str]) -> Address:
-    """Return ``health.listen`` of ``file`` alone; the keyring is not read.
+    """Return ``health.listen`` of ``file``, whatever may be wrong with its other settings.
 
-    :raises ConfigError: as :func:`load`.
+    Those are for the proxy to judge, which may have another environment than whoever asks here.
+
+    :raises ConfigError: if the file cannot be read, or the setting.
     """
-    address: Address = _read(file.absolute(), environ, Sources())[1]["health"]["listen"]
-    return address
+    file = file.absolute()
+    document = parse(_text(file, Sources()), file, environ)
+    match document.data:
+        case {"health": {"listen": str(listen)}}:
+            pass
+        case _:
+            listen = schema()["properties"]["health"]["properties"]["listen"]["default"]
+    try:
+        return address(listen)
+    except ValueError:
+        path = "health.listen"
+        raise ConfigError("must be an address", file=file, path=path) from None
 
 
-def _read(
-    file: Path, environ: Mapping[str, str], sources: Sources
-) -> tuple[Document, dict[str, Any]]:
+def _text(file: Path, sources: Sources) -> str:
     try:
         text = sources.text(file)
     except ConfigError as error:
         start = "--config names the configuration; config.example.yaml is one to start from"
         raise ConfigError(error.message, remedy=error.remedy or start, file=file) from error
-    document = parse(text, file, environ)
+    if len(text) > _LONGEST:
+        raise ConfigError("too large for a configuration", remedy="check the path", file=file)
+    return text
+
+
+def _read(
+    file: Path, environ: Mapping[str, str], sources: Sources
+) -> tuple[Document, dict[str, Any]]:
+    document = parse(_text(file, sources), file, environ)
     values = checked(document, file.parent, sources, private=sources.is_private(file))
     if values is not None:
         document.problems.extend(_contradictions(values))

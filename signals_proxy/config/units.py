@@ -52,6 +52,7 @@ def address(text: str) -> Address:
         raise ValueError
     if found["v6"]:
         return Address(str(ipaddress.IPv6Address(found["v6"])), int(found["port"]))
+    found["name"].encode("idna")  # as the resolver does, which fails on an empty label
     return Address(found["name"], int(found["port"]))
 
 

@@ -13,13 +13,11 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from signals_proxy.errors import ConfigError
 from signals_proxy.telemetry import status
 from signals_proxy.telemetry.status import ClusterState, Failed, Order, Started
-
-if TYPE_CHECKING:
-    from signals_proxy.errors import ConfigError
 
 __all__ = ["START_LIMIT_S", "WorkerProcess"]
 
@@ -138,13 +136,7 @@ class WorkerProcess:
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
         )
         try:
-            async for line in reader:
-                if not line.endswith(b"\n"):
-                    break  # killed in the middle of it
-                self._take(status.read(line))
-                if self.serves:
-                    too_slow.cancel()
-                self._changed()
+            await self._listen(reader, too_slow)
             return await self._process.wait()
         finally:
             too_slow.cancel()
@@ -154,6 +146,22 @@ class WorkerProcess:
             self._first_news.set()
             self._informed.set()
             self._changed()
+
+    async def _listen(self, reader: asyncio.StreamReader, too_slow: asyncio.TimerHandle) -> None:
+        try:
+            async for line in reader:
+                if not line.endswith(b"\n"):
+                    return  # killed in the middle of it
+                self._take(status.read(line))
+                if self.serves:
+                    too_slow.cancel()
+                self._changed()
+        except ValueError:  # unknown, or endless
+            self.failure = ConfigError(
+                "a worker speaks as another version of this program does",
+                remedy="restart the proxy: the program was upgraded while it ran",
+            )
+            self.kill()
 
     def _take(self, news: status.Status) -> None:
         match news:

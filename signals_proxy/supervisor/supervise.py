@@ -57,9 +57,7 @@ async def supervise(
 
     :raises ConfigError: if it cannot start. Nothing is left running then.
     """
-    first = _load(file, environ, Sources())
-    file = first.settings.file
-    return await _Supervisor(file, environ, command or worker_command(file)).run(first)
+    return await _Supervisor(file, environ, command).run()
 
 
 def check_files(settings: Settings) -> Keyring:
@@ -92,17 +90,19 @@ def _load(file: Path, environ: Mapping[str, str], sources: Sources) -> _Loaded:
 
 
 class _Supervisor:
-    def __init__(self, file: Path, environ: Mapping[str, str], command: Sequence[str]) -> None:
-        self._file = file
+    def __init__(
+        self, file: Path, environ: Mapping[str, str], command: Sequence[str] | None
+    ) -> None:
+        self._file = file.absolute()
         self._environ = environ
-        self._command = command
+        self._command = command or worker_command(self._file)
         # All that have not ended: those that retire, the one that serves, and one that starts.
         self._generations: dict[Generation, _Loaded] = {}
         self._serving: Generation | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._sockets: listeners.Sockets = {}
         self._runner = web.AppRunner(health.application(self._health), access_log=None)
-        self._health_at: tuple[Address, web.BaseSite] | None = None
+        self._health_at: tuple[Address, asyncio.Server] | None = None
         self._stop = asyncio.Event()
         self._news = asyncio.Event()
         self._interrupts = 0
@@ -112,14 +112,14 @@ class _Supervisor:
         self._asked = self._done = 0
         self._errors: Sequence[ConfigError] = ()
 
-    async def run(self, first: _Loaded) -> bool:
+    async def run(self) -> bool:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         try:
             await self._runner.setup()
-            await self._switch(first)
+            await self._load_and_switch()
             while not self._stop.is_set():
                 if self._done < self._asked:
                     await self._reload()
@@ -134,23 +134,18 @@ class _Supervisor:
             await asyncio.gather(*self._retiring)
         finally:
             listeners.close(self._sockets)
+            if self._health_at is not None:
+                self._health_at[1].close()
             await self._runner.cleanup()
         _log.info("stopped")
         return self._interrupts < 2
 
     async def _reload(self) -> None:
         """Serve by what the file says now; if that cannot be, go on as before and tell why."""
-        asked, sources = self._asked, Sources()
+        asked = self._asked
         _log.info("reloading")
         try:
-            # A thread: clients of the health listener, and signals, do not wait for a command.
-            loading = asyncio.to_thread(_load, self._file, self._environ, sources)
-            task = asyncio.create_task(loading)
-            if await self._is_stopped_before(task):
-                sources.abort()
-            new = await task
-            if not self._stop.is_set():
-                await self._switch(new)
+            await self._load_and_switch()
             self._errors = ()
         except ConfigError as error:
             self._errors = error.errors if isinstance(error, InvalidSettings) else (error,)
@@ -162,6 +157,16 @@ class _Supervisor:
         for each in self._errors:
             _log.error("reload failed", reason=each, hint=each.remedy)
         self._done = asked
+
+    async def _load_and_switch(self) -> None:
+        sources = Sources()
+        # A thread: clients of the health listener, and signals, do not wait for a command.
+        task = asyncio.create_task(asyncio.to_thread(_load, self._file, self._environ, sources))
+        if await self._is_stopped_before(task):
+            sources.abort()
+            await asyncio.gather(task, return_exceptions=True)  # it fails because of us
+        else:
+            await self._switch(await task)
 
     async def _switch(self, new: _Loaded) -> None:
         """Have workers with ``new`` serve, in place of those that do.
@@ -206,7 +211,7 @@ class _Supervisor:
         listeners.close(self._sockets, sockets)
         self._sockets = sockets
         if self._health_at and self._health_at != health_at:
-            await self._health_at[1].stop()
+            self._health_at[1].close()
         self._health_at = health_at
 
     async def _start(self, generation: Generation) -> None:
@@ -218,15 +223,15 @@ class _Supervisor:
 
     async def _health_listener(
         self, address: Address, undo: contextlib.AsyncExitStack
-    ) -> tuple[Address, web.BaseSite]:
+    ) -> tuple[Address, asyncio.Server]:
         if self._health_at and self._health_at[0] == address:
             return self._health_at
         own = listeners.bind_alone(address, "health.listen")
-        site = web.SockSite(self._runner, own, backlog=listeners.BACKLOG)
-        await site.start()
-        undo.push_async_callback(site.stop)
+        assert self._runner.server is not None  # noqa: S101
+        server = await health.answer(own, self._runner.server)
+        undo.callback(server.close)
         _log.info("health listener", address=listeners.bound(own))
-        return address, site
+        return address, server
 
     async def _end(
         self,

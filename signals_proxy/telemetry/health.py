@@ -4,15 +4,25 @@
 while new requests are welcome, and otherwise 503 with the reason in words. ``/keys`` tells the ids
 of the keys with which every living worker can open accounts, 503 before one serves; ``/generation``
 what became of the last reload. Nothing else is there, and no secret.
+
+Whoever reaches it must not take away the descriptors that the supervisor needs for its workers:
+of too many connections the oldest are ended, so that the next question is answered all the same.
 """
 
+import asyncio
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
-__all__ = ["Health", "application"]
+__all__ = ["CONNECTIONS", "Health", "answer", "application"]
+
+CONNECTIONS: Final = 256
+
+_BACKLOG: Final = 64
+"""Connections that are accepted in one go, before any is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +67,16 @@ def application(look: Callable[[], Health]) -> web.Application:
         app.router.add_get(f"/{handler.__name__}", handler)
     app.on_response_prepare.append(plain)
     return app
+
+
+async def answer(listener: socket.socket, server: web.Server) -> asyncio.Server:
+    """Answer whoever connects to a listening socket, by the server of an application's runner."""
+
+    def protocol() -> asyncio.Protocol:
+        for oldest in server.connections[:-CONNECTIONS]:
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return server()
+
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(protocol, sock=listener, backlog=_BACKLOG)

@@ -91,6 +91,12 @@ class StatusPipe:
 
 
 def read(line: bytes) -> Status:
-    """Return what a line says. Both ends are of one version, so any line is a known one."""
-    members = json.loads(line)
-    return _KINDS[members.pop("kind")](**members)
+    """Return what a line says.
+
+    :raises ValueError: if it is unknown: the other end is of another version, after an upgrade.
+    """
+    try:
+        members = json.loads(line)
+        return _KINDS[members.pop("kind")](**members)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("unknown") from error

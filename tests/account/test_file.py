@@ -287,6 +287,20 @@ def test_the_same_destination_written_otherwise():
     assert put(body) == put({n: v for n, v in body.items() if n != "trust_all"})
 
 
+def test_a_destination_of_another_kind():
+    """``1`` is not ``true``: there is one spelling of a destination."""
+    destination = {**EMAIL.destination(SOURCE), "enable_tls": True}
+    for enable_tls, fits in ((True, True), (1, False)):
+        members = {**MEMBERS, "destination": {**destination, "enable_tls": enable_tls}}
+        body = {**sealed_source(), "enable_tls": True, "$sealed": boxed(padded(members))}
+        if fits:
+            assert put(body).file
+            continue
+        with pytest.raises(InvalidAccount) as error:
+            put(body)
+        assert [*error.value.details] == ["$sealed"]
+
+
 @pytest.mark.parametrize("value", ["x", None, REDACTED, "hunter2"])
 def test_secrets_beside_it(value):
     """It stands for all of them: none may be named, whatever its value."""

@@ -151,6 +151,7 @@ def test_one_authorization(field):
     [
         ("https://a.atlassian.net", True),
         ("https://a.atlassian.net/", True),
+        ("https://api.atlassian.com/ex/jira/1", True),
         ("https://A.Atlassian.NET./x", True),
         ("http://a.b.atlassian.net:8080?x", True),
         ("https://atlassian.net.example.com/", False),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from refused import check
 
+from signals_proxy.account.ref import Ref
 from signals_proxy.authorization import Action, Identity
 from signals_proxy.errors import Forbidden
 
@@ -106,6 +107,13 @@ async def test_errors_are_those_of_the_put(client: Any, example: Any, cluster: A
             )
             assert cluster.source() == before
         assert cluster.exists() == (stored is not None)
+
+
+async def test_a_foreign_index(client: Any, example: Any, cluster: Any) -> None:
+    """Also where no account is stored yet, an index that a PUT is refused by refuses its trial."""
+    cluster.put({"host": "smtp.example.com"}, Ref("email", "other"))
+    dry = check(await client.put(example, DRY), 503)
+    assert dry == check(await client.put(example), 503)
 
 
 async def test_it_takes_the_right_to_put(serve: Any, example: Any, audit_lines: Any) -> None:

@@ -100,5 +100,11 @@ def test_lines(path: Path, text: str) -> None:
     assert [str(each) for each in errors] == [f"{path}:4: b.0: Wrong", f"{path}: c: Missing"]
 
 
+def test_lines_of_long_integers() -> None:
+    """An integer that is too long for Python is judged like any other, not tripped over."""
+    found = account_file.parse(JSON, '{"a":' + "9" * 5000 + ',\n"b": 1}')
+    assert (found.source["a"], found.lines) == (float("inf"), {"a": 1, "b": 2})
+
+
 def test_no_members() -> None:
     assert account_file.parse(JSON, "{ }").lines == {}

@@ -112,6 +112,13 @@ def test_left_by_a_run_that_was_killed(file: Path) -> None:
     assert [*file.parent.iterdir()] == [file]
 
 
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    result = append(tmp_path / "link")
+    assert result.exit_code == 2
+    assert "link: cannot be changed: too many levels of symbolic links" in result.stderr
+
+
 def test_a_full_disk(file: Path) -> None:
     """A new file that cannot be written whole leaves the old one, and nothing else."""
     before = file.read_text()

@@ -102,6 +102,7 @@ async def test_what_is_left_out(
             **email("bad", port=0, passwrod=secret_value, user="u", password=f"{secret_value}\n"),
             **email("hidden", password="::es_redacted::"),
             **email("_odd"),
+            **email("half", description="\ud800"),
             **email("huge", description="x" * (1024 * 1024)),
             "mail/a": {"type": "mail", "_name": "a"},
             "Email/good": {**TAKE, "_name": "good"},
@@ -112,7 +113,7 @@ async def test_what_is_left_out(
     result = await take()
     assert result.returncode == 1
     assert result.stdout == (
-        "+ email/good\n1 created, 0 updated, 0 unchanged, 0 skipped, 6 refused\n"
+        "+ email/good\n1 created, 0 updated, 0 unchanged, 0 skipped, 7 refused\n"
     )
     for said in (
         "error: email/bad: passwrod: Unknown attribute; did you mean 'password'?",
@@ -120,6 +121,7 @@ async def test_what_is_left_out(
         "error: email/bad: port: Invalid value; expected: An integer from 1 to 65535, without",
         "error: email/hidden: that registry does not give its secrets out",
         "error: email/_odd: ",
+        "error: email/half: The body holds half of a surrogate pair",
         "error: email/huge: The account is larger than 1 MiB",
         "error: mail/a: 'type': Unknown account type",
         "error: Email/good: is the same account here as email/good",

@@ -138,6 +138,13 @@ async def test_odd_listeners(rotation: Rotation, answer: bytes, code: int) -> No
     assert len(said) < 1000
 
 
+async def test_a_host_that_cannot_be(rotation: Rotation) -> None:
+    """A name that the resolver stumbles over is one at which nobody is found."""
+    status, _, said = await rotation.run(*STATUS, "--health=http://a..b:1")
+    assert status == 3
+    assert "signals-proxy: http://a..b:1: what answers there is no health listener" in said
+
+
 async def test_the_listener_of_the_configuration(rotation: Rotation) -> None:
     """Without --health the one of the configuration is asked, if something answers there."""
     _, _, said = await rotation.run(*STATUS)

@@ -70,13 +70,21 @@ async def test_refused(running: tuple[Served, Path]) -> None:
 
 
 async def test_broken_configuration(running: tuple[Served, Path]) -> None:
-    """A configuration that cannot be read asks for nothing; its errors end it with status 2."""
+    """The proxy is found by `health.listen` alone: what else is wrong, it tells itself, by its own
+    environment; a file that cannot be read asks for nothing."""
     proxy, file = running
-    file.write_text(file.read_text() + "wrokers: 2\n")
+    whole = file.read_text()
+    file.write_text(whole + "wrokers: 2\nworkers: ${ONLY_THE_SERVICE_HAS_IT}\n")
     status, said = await asyncio.to_thread(_reload, file)
-    assert status == 2
-    assert said.startswith(f"error: {file}:7: wrokers: unknown setting\n")
-    assert not any("reloading" in line for line in proxy.lines)
+    assert status == 1
+    assert f"error: {file}:7: wrokers: unknown setting\n" in said
+    assert "ONLY_THE_SERVICE_HAS_IT is not set" in said
+    asked = len(proxy.lines)
+    for broken in (whole + "a: [\n", whole.replace("127.0.0.1", "nowhere:"), " " * 200_000):
+        file.write_text(broken)
+        status, said = await asyncio.to_thread(_reload, file)
+        assert (status, said.startswith(f"error: {file}")) == (2, True), said
+    assert len(proxy.lines) == asked
 
 
 async def test_moved_health_listener(running: tuple[Served, Path]) -> None:
@@ -106,6 +114,7 @@ def test_no_port(tmp_path: Path) -> None:
         ("hello", "what answers at {at} is no health listener of this version"),
         ("[]", "what answers at {at} is no health listener of this version"),
         ("{}", "what answers at {at} is no health listener of this version"),
+        ({"pid": float("inf")}, "what answers at {at} is no health listener of this version"),
         ({"pid": os.getpid()}, "the proxy that answers at {at} is no process of this machine"),
         ({"pid": 0}, "the proxy that answers at {at} is no process of this machine"),
         ({"pid": -1}, "the proxy that answers at {at} is no process of this machine"),

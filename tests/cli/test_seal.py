@@ -1,6 +1,7 @@
 """``signals-proxy seal``: what becomes of a file, and when it stays as it is."""
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,34 @@ def test_output(seal: Callable[..., Result], tmp_path: Path) -> None:
         assert (tmp_path / "a.yaml").read_text() == text
         result = seal(sealed, "--output", out)
         assert sealed == (result.stdout if out == "-" else Path(out).read_text())
+
+
+def test_no_file(seal: Callable[..., Result], tmp_path: Path) -> None:
+    """Neither a pipe or device, nor links in a circle, is replaced by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("link")
+    for name, said in (("pipe", "not a regular file"), ("link", "too many levels of symbolic")):
+        result = seal(ACCOUNT + "password: x\n", "--output", str(tmp_path / name))
+        assert (result.exit_code, said in result.stderr) == (2, True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_in_clear_elsewhere(seal: Callable[..., Result], tmp_path: Path, secret_value: str) -> None:
+    """A comment with the same secret stays, and is warned of by its line."""
+    key = "# " + KEY.replace("\n  ", "\n# ")
+    result = seal(
+        f"# was {secret_value}\n{ACCOUNT}password: {secret_value}\n"
+        f"client_key: |\n  {KEY}{key}{CERTIFICATE}"
+    )
+    assert result.exit_code == 0
+    warned = [line for line in result.stderr.splitlines() if "warning: " in line]
+    assert warned == [
+        f"signals-proxy: warning: {tmp_path}/a.yaml: line {line} of the result holds one of these"
+        " secrets in clear"
+        for line in (1, 8, 9, 10, 13)
+    ]
+    assert secret_value not in result.stderr
 
 
 def test_errors(seal: Callable[..., Result], tmp_path: Path, secret_value: str) -> None:

@@ -97,6 +97,13 @@ class TestErrors:
                 ),
             ),
             (
+                MINIMAL.replace("127.0.0.1", "a..b"),
+                (
+                    "2: upstream.hosts.0: must be a node such as http://127.0.0.1:9200 (scheme, host"
+                    " and port; no user, no path) | "
+                ),
+            ),
+            (
                 MINIMAL + "limits:\n  drain: 30\n",
                 "8: limits.drain: must be a duration such as 500ms, 30s or 10m | ",
             ),

@@ -55,6 +55,19 @@ class TestProxy:
             writer.close()
             assert await proxy.ended() == 0
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    async def test_stop_at_the_start(self, tmp_path: Path, number: signal.Signals) -> None:
+        """A stop while the keyring's command runs ends that, too."""
+        file = configure(tmp_path, NOWHERE)
+        file.write_text(file.read_text().replace("file: keyring", "command: [cat, never]"))
+        never = tmp_path / "never"
+        os.mkfifo(never)
+        async with serve(file) as proxy:
+            with await asyncio.to_thread(never.open, "wb"):  # as soon as the command reads it
+                proxy.signal(number)
+                # Its standard error is the command's, too.
+                assert await proxy.ended() == 0
+
     async def test_second_interrupt(self, tmp_path: Path) -> None:
         """The first Ctrl-C drains; the second ends everything at once."""
         async with (

@@ -405,6 +405,17 @@ class TestSignals:
                 assert (await under_way)[0] == 200
                 assert await proxy.ended() == 0
 
+    async def test_a_worker(self, tmp_path: Path) -> None:
+        """A worker takes no notice of it: who signals all processes of a name cuts nobody off."""
+        async with upstream() as stands, serve(configure(tmp_path, stands.url)) as proxy:
+            at = await proxy.served()
+            (worker,) = proxy.workers()
+            os.kill(worker, signal.SIGHUP)
+            assert await at.get("/_search") == (200, b"ok")
+            proxy.signal(signal.SIGTERM)
+            assert await proxy.ended() == 0
+            assert proxy.workers() == [worker]
+
 
 async def _seal(at: Address, elasticsearch: str) -> str:
     """Put an account and return the id of the key that sealed it."""

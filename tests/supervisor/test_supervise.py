@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from processes import descendants
 from served import Address, configure
 from stub_worker import FAILS, SERVES, News, command, program
 
@@ -20,6 +21,18 @@ async def test_first_worker_fails(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         await supervise(configure(tmp_path, NOWHERE), {}, command(FAILS))
     assert str(raised.value) == "/f:3: a.b: no"
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"kind": "Other"}', b'{"kind": "Started", "x": 1}', b"[]", b"?"]
+)
+async def test_another_version(tmp_path: Path, line: bytes) -> None:
+    """A worker of a program that was upgraded meanwhile is ended, and told what it is."""
+    body = f"import os; os.write(pipe._descriptor, {line!r} + b'\\n'); signal.pause()"
+    with pytest.raises(ConfigError) as raised:
+        await supervise(configure(tmp_path, NOWHERE), {}, command(body))
+    assert str(raised.value) == "a worker speaks as another version of this program does"
+    assert descendants(os.getpid()) == set()
 
 
 async def test_no_worker_lives(tmp_path: Path, news: News) -> None:

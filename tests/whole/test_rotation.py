@@ -218,6 +218,7 @@ def ring(site: Site) -> Keyring:
     return keyrings.parse(site.keyring.read_text())
 
 
+@pytest.mark.timeout(400)  # some thirty commands, one after another
 async def test_rotation_under_load(cast: Cast, cluster: Any, canary: Any) -> None:
     """Through all phases of a rotation no request fails and no account is unreadable; a second one
     that begins before the first has ended is no other."""

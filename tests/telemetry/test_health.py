@@ -1,0 +1,31 @@
+"""The health listener, when too many ask."""
+
+import asyncio
+
+from aiohttp import web
+from served import LIMIT_S, Address
+
+from signals_proxy import listeners
+from signals_proxy.telemetry import health
+from signals_proxy.telemetry.health import CONNECTIONS, Health
+
+
+async def test_too_many_connections() -> None:
+    """The oldest connection is ended for the newest, so that descriptors stay and it answers."""
+    runner = web.AppRunner(health.application(lambda: Health(True, "", "", (), {})))
+    await runner.setup()
+    assert runner.server is not None
+    listener = listeners.bind_alone(listeners.Address("127.0.0.1", 0), "health.listen")
+    at = Address(":0", str(listeners.bound(listener)))
+    server = await health.answer(listener, runner.server)
+    idle = [
+        await asyncio.open_connection("127.0.0.1", at.health_port) for _ in range(2 * CONNECTIONS)
+    ]
+    async with asyncio.timeout(LIMIT_S):
+        assert await idle[0][0].read() == b""
+    assert await at.health("/ready") == (200, {"ready": True})
+    assert len(runner.server.connections) < CONNECTIONS + 100
+    for _, writer in idle:
+        writer.close()
+    server.close()
+    await runner.cleanup()
