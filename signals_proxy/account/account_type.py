@@ -92,10 +92,8 @@ class AccountType:
         self._defaults = {n: a["default"] for n, a in attributes.items() if "default" in a}
         self._aliases = {a["x-alias"]: n for n, a in attributes.items() if "x-alias" in a}
         self._excludes = {n: a["x-excludes"] for n, a in attributes.items() if "x-excludes" in a}
-        self._names = {*attributes, *self._aliases}
-        self._places = self._names | {
-            f"{n}.{m}" for n in attributes for m in members(attributes[n])
-        }
+        self.names = frozenset({*attributes, *self._aliases, "type"})
+        self._places = self.names | {f"{n}.{m}" for n in attributes for m in members(attributes[n])}
 
     def validate(self, draft: Draft) -> Account:
         """Return the account, normalised and with its defaults.
@@ -138,7 +136,8 @@ class AccountType:
         for given, sent in draft.attributes.items():
             name = self._aliases.get(given, given)
             if name == "type":
-                if not isinstance(sent, str) or sent.lower() != self.name:
+                # Only ASCII is lowered: the Kelvin sign becomes a 'k'.
+                if not (isinstance(sent, str) and sent.isascii() and sent.lower() == self.name):
                     findings.add(name, "Invalid value", value=sent, expected=self.name)
             elif name not in self.public:
                 # Comparing is slow, and a body can hold thousands of names.
@@ -153,7 +152,7 @@ class AccountType:
                 yield name, value
 
     def _nearest(self, name: str) -> str | None:
-        return next(iter(difflib.get_close_matches(name[:64].lower(), self._names, n=1)), None)
+        return next(iter(difflib.get_close_matches(name[:64].lower(), self.names, n=1)), None)
 
     def _check_value(
         self, name: str, stored: Mapping[str, Any], value: Json, findings: Findings

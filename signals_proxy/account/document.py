@@ -100,7 +100,9 @@ def merge(
     return Draft(
         ref=ref,
         attributes={
-            name: value for name, value in given.items() if name not in named and value is not None
+            name: value
+            for name, value in given.items()
+            if name not in named and (value is not None or name not in account_type.names)
         },
         sent={**in_file, **{name: Secret(given[name]) for name in sorted(sent)}},
         kept={name: stored[name] for name in sorted(stored.keys() - sent - removed)},

@@ -102,11 +102,12 @@ _URL: Final = re.compile(
 )
 
 
-def _is_address(text: str) -> bool:
+def _is_address(text: str, version: int | None = None) -> bool:
     try:
-        return "%" not in text and bool(ipaddress.ip_address(text))  # '%' begins a zone
+        found = ipaddress.ip_address(text)
     except ValueError:
         return False
+    return "%" not in text and version in {None, found.version}  # '%' begins a zone
 
 
 def _is_host(text: str) -> bool:
@@ -120,7 +121,7 @@ def _is_http_url(text: str) -> bool:
     if match is None or not 0 < int(match["port"] or 80) < 65536:
         return False
     host = match["host"]
-    return _is_address(host[1:-1]) if host.startswith("[") else _is_host(host)
+    return _is_address(host[1:-1], 6) if host.startswith("[") else _is_host(host)
 
 
 # --- mail ----------------------------------------------------------------------------------------
@@ -144,8 +145,9 @@ def _is_mailbox(text: str) -> bool:
     # RFC 5321 section 4.5.3.1: how long the parts may be.
     if not local.isascii() or len(local) > 64 or len(local) + 1 + len(domain) > 254:
         return False
-    if domain.startswith("["):
-        return domain.endswith("]") and _is_address(domain[1:-1].removeprefix("IPv6:"))
+    if domain.startswith("["):  # RFC 5321 section 4.1.3
+        literal = domain[1:-1].removeprefix("IPv6:")
+        return domain.endswith("]") and _is_address(literal, 6 if "IPv6:" in domain else 4)
     return _is_host(domain) and not domain.endswith(".")
 
 

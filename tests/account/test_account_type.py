@@ -246,3 +246,15 @@ def test_any_body_is_an_account_or_invalid(name, data):
         return
     again = {**account.public, **{n: s.reveal() for n, s in account.secrets.items()}}
     assert account == validate(again, type_name=name)
+
+
+def test_an_unknown_attribute_that_is_null():
+    """A misspelt name removes nothing, so it is told as any other."""
+    error = "Unknown attribute; did you mean 'password'?"
+    assert details({**EMAIL, "passwrod": None}) == {"passwrod": [{"error": error}]}
+
+
+def test_a_type_that_only_looks_alike():
+    """Only ASCII is lowered."""
+    body = {"url": "https://a.example", "type": "slac\u212a"}
+    assert details(body, type_name="slack").keys() == {"type"}

@@ -130,7 +130,15 @@ REFUSED = {
             "https://h/ä",
             "https://h/ ",
         ),
-        *("https://h\\x", "https://h/%zz", "https://127.1/", "https://[1]/", "https://h/\n", "//h"),
+        *(
+            "https://h\\x",
+            "https://h/%zz",
+            "https://127.1/",
+            "https://[1]/",
+            "https://[1.2.3.4]/",
+            "https://h/\n",
+            "//h",
+        ),
         *("http\u017f://h", "https://h:1:2", "https://h:"),
     ],
     "mailbox": [
@@ -145,7 +153,8 @@ REFUSED = {
             "a@" + ".".join(["b" * 63] * 4),
             "a,b <a@b>",
         ),
-        *('"\u2028" <a@b>', '"ä"@b.test', "a@[IPv6:]", "x: a@b;"),
+        *('"\u2028" <a@b>', '"ä"@b.test', "a@[IPv6:]", "x: a@b;", "a@[::1]"),
+        *("a@[IPv6:1.2.3.4]", "a@[IPv6:::1%25a]"),
     ],
     "pem-certificates": [
         *("", "\n", "x", "# c\n" + CERTIFICATE, CERTIFICATE + KEY, KEY, CERTIFICATE + "x"),
