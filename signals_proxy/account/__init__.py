@@ -5,11 +5,14 @@
     ref            raw request target → call, nothing or a look-alike
     body           bytes → strict JSON
     schema         schema files → account types, index mapping
-    account_type   draft → account, with every error at once        (formats: single values)
+    account_type   draft → account, with every error at once        (values, formats: one by one)
     document       stored document, merge with a body, redaction
     keyring        key file → keys
     sealing        account ⇄ sealed account
     file           account ⇄ sealed text of an account file
+    search         body and parameters → what the cluster is asked  (query, query_string, sort)
+    scroll         search ⇄ scroll id
+    page           the cluster's answer → ours                      (source_filter)
 
 The way of a PUT: ``body.parse``, ``file.open_text`` of its ``$sealed``, ``sealing.try_open`` of the
 stored one, ``document.merge``, ``AccountType.validate``, ``sealing.seal``. Of a GET:
