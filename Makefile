@@ -9,7 +9,7 @@ NODE_PORT ?= 9200
 HEALTH ?= 127.0.0.1:9203
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check fix lock clean FORCE
+.PHONY: help run test test-fast check fix docs lock clean FORCE
 
 BIN := .venv/bin
 FULL_COVERAGE := signals_proxy/account/*,signals_proxy/relay/head.py,signals_proxy/relay/body.py,$\
@@ -46,6 +46,9 @@ check: .venv/dev.stamp ## check format, rules, types and the import table
 fix: .venv/dev.stamp ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/dev.stamp ## write docs/accounts.md anew from the schema files
+	$(BIN)/python docs/accounts.py > docs/accounts.md
 
 lock: .venv/dev.stamp ## write requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest)
 	sh requirements/lock.sh $(if $(UPGRADE),--upgrade)

@@ -1,0 +1,129 @@
+"""Prints the reference page of the account types, which is made of their schema files alone.
+
+::
+
+    python docs/accounts.py > docs/accounts.md
+    python docs/accounts.py FOLDER               of other schema files
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.formats import FORMATS
+from signals_proxy.account.schema import load
+from signals_proxy.api import published
+
+INTRODUCTION = """\
+# Account types
+
+*Made by `docs/accounts.py` from `schemas/account/`; change those, not this page.*
+
+What can be in an account, by type. The same as JSON Schema: `GET /_signals/account/_schema`.
+
+- **required**: every account has it; a secret that is stored may be left out of a PUT.
+- **secret**: sealed before it is stored, and shown as `::es_redacted::`. A PUT that leaves it out, or sends
+  what is shown, keeps it; `null` removes it.
+- **destination**: decides where secrets travel to. If it changes, every secret has to be sent again.
+- One string or an array of them is stored as an array. `null` is as good as left out.
+"""
+
+
+def page(types: Mapping[str, AccountType]) -> str:
+    """Return the page, as Markdown."""
+    attributes = [its.schema["properties"] for its in types.values()]
+    common = [name for name in attributes[0] if all(name in each for each in attributes)]
+    parts = [INTRODUCTION, "## Every type\n", _table(next(iter(types.values())), common)]
+    for account_type in types.values():
+        own = [name for name in account_type.schema["properties"] if name not in common]
+        title = account_type.schema.get("title", account_type.name)
+        parts += [f"## {title}: `{account_type.name}`\n"]
+        parts += (
+            [f"{account_type.schema['description']}\n"]
+            if "description" in account_type.schema
+            else []
+        )
+        parts += [_table(account_type, own)]
+        rules = "".join(f"- {text}\n" for text in sorted(_rules(account_type)))
+        parts += [rules] if rules else []
+    return "\n".join(parts)
+
+
+def _table(account_type: AccountType, names: list[str]) -> str:
+    attributes = account_type.schema["properties"]
+    rows = ["| attribute | | what it may be | what it is |", "|---|---|---|---|"]
+    for name in names:
+        attribute = attributes[name]
+        marks = {
+            "required": name in account_type.schema.get("required", ()),
+            "secret": name in account_type.secrets,
+            "destination": name in account_type.destinations,
+        }
+        about = attribute.get("description", "")
+        if "default" in attribute:
+            about += f" Default: {_literal(attribute['default'])}."
+        if "x-alias" in attribute:
+            about += f" Also accepted as `{attribute['x-alias']}`."
+        cells = (
+            f"`{name}`",
+            ", ".join(m for m in marks if marks[m]),
+            _value(attribute),
+            about.strip(),
+        )
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _value(schema: Mapping[str, Any]) -> str:
+    """Say in words what may be there."""
+    match schema:
+        case {"anyOf": [one, {"maxItems": most}]}:
+            return f"{_value(one)}; or an array of at most {most} such"
+        case {"oneOf": shapes}:
+            return "One of: " + "; ".join(f"*{s['title']}*: {_members(s)}" for s in shapes)
+        case {"enum": choice}:
+            return "One of " + ", ".join(map(_literal, choice))
+        case {"const": value}:
+            return _literal(value)
+        case {"type": "boolean"}:
+            return "`true` or `false`"
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"An integer from {least} to {most}"
+        case {"propertyNames": names, "additionalProperties": values, "maxProperties": most}:
+            distinct = ", each but once in upper or lower case" * ("x-names-ignore-case" in schema)
+            return f"At most {most} strings by name{distinct}. Name: {_value(names)}. Value: {_value(values)}"
+        case {"properties": _}:
+            return f"An object: {_members(schema)}"
+        case {"format": name}:
+            length = f"{schema['minLength']} to " if "minLength" in schema else "at most "
+            bounds = f" ({length}{schema['maxLength']} characters)" if "maxLength" in schema else ""
+            return FORMATS[name].expected + bounds
+        case _:
+            raise ValueError(schema)
+
+
+def _members(schema: Mapping[str, Any]) -> str:
+    def told(name: str, member: Mapping[str, Any]) -> str:
+        optional = "" if name in schema["required"] else ", optional"
+        return f"`{name}` ({_value(member)}{optional})"
+
+    return ", ".join(told(name, member) for name, member in schema["properties"].items())
+
+
+def _literal(value: Any) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _rules(account_type: AccountType) -> Iterator[str]:
+    """Yield the rules across attributes, as they are published, but for what the table says."""
+    schema = published.schema(account_type)
+    said = {f"'{name}' is required." for name in account_type.schema.get("required", ())}
+    for rule in (*schema.get("allOf", ()), *schema["$defs"]["new"].get("allOf", ())):
+        if rule["description"] not in said:
+            yield rule["description"]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(load(*map(Path, sys.argv[1:2]))))

@@ -1,0 +1,302 @@
+"""What calls the account API has, as data: its OpenAPI document is made of it.
+
+Rules of the file: a call is one row of ``CALLS``, a query parameter one of ``PARAMETERS``, a status
+that is an error one of ``ERRORS``. Nothing here knows of a single account type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from signals_proxy.account.sealing import Integrity
+
+__all__ = [
+    "CALLS",
+    "COMMON",
+    "ERRORS",
+    "OF_ACCOUNT",
+    "OF_EVERY_CALL",
+    "OF_THE_CLUSTER",
+    "PARAMETERS",
+    "Call",
+    "bodies",
+]
+
+OF_ACCOUNT: Final = "/{type}/{id}"
+COMMON: Final = ("pretty", "human", "error_trace", "filter_path")
+_GUARDS: Final = ("dry_run", "op_type", "if_seq_no", "if_primary_term")
+_SEARCHING: Final = (
+    *("q", "df", "default_operator", "lenient", "analyze_wildcard"),
+    *("from", "size", "sort", "scroll", "track_total_hits", "rest_total_hits_as_int"),
+    *("_source", "_source_includes", "_source_excludes", "source", "source_content_type"),
+    *("typed_keys", "ignore_unavailable", "allow_no_indices", "expand_wildcards"),
+    *("ignore_throttled", "preference", "search_type"),
+)
+
+
+_Schema: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call. ``answers`` and ``body`` name schemas, or ``{type}`` for the one of the path's type.
+
+    ``errors`` are those beside the ones that every call has. ``anybody`` needs no rights, and is
+    about no account, so there is no tenant.
+    """
+
+    methods: tuple[str, ...]
+    path: str
+    name: str
+    summary: str
+    answers: Mapping[int, str]
+    parameters: tuple[str, ...] = ()
+    body: str | None = None
+    errors: tuple[int, ...] = ()
+    anybody: bool = False
+
+
+CALLS: Final = (
+    Call(
+        methods=("PUT",),
+        path=OF_ACCOUNT,
+        name="put",
+        summary="Create an account, or replace it",
+        answers={200: "Written", 201: "Written"},
+        parameters=_GUARDS,
+        body="{type}",
+        errors=(409, 413, 415),
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path=OF_ACCOUNT,
+        name="get",
+        summary="Read an account, its secrets redacted",
+        answers={200: "Found"},
+        errors=(404,),
+    ),
+    Call(
+        methods=("DELETE",),
+        path=OF_ACCOUNT,
+        name="delete",
+        summary="Delete an account that is not in use",
+        answers={200: "Deleted"},
+        errors=(404, 409),
+    ),
+    Call(
+        methods=("GET",),
+        path="/_search",
+        name="list",
+        summary="Search accounts; a body is taken as well",
+        answers={200: "SearchAnswer"},
+        parameters=_SEARCHING,
+        errors=(413, 415),
+    ),
+    Call(
+        methods=("POST",),
+        path="/_search",
+        name="search",
+        summary="Search accounts",
+        answers={200: "SearchAnswer"},
+        parameters=_SEARCHING,
+        body="Search",
+        errors=(413, 415),
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path="/_schema",
+        name="schemas",
+        summary="The JSON Schemas of all account types, by name",
+        answers={200: "Schemas"},
+        anybody=True,
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path="/_schema/{type}",
+        name="schema",
+        summary="The JSON Schema of one account type",
+        answers={200: "Schema"},
+        errors=(404,),
+        anybody=True,
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path="/_openapi",
+        name="openapi",
+        summary="This document",
+        answers={200: "Schema"},
+        anybody=True,
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path="/_key",
+        name="key",
+        summary="The registry's public key, for sealing account files",
+        answers={200: "Key"},
+        anybody=True,
+    ),
+)
+
+ERRORS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("BadRequest", "Something is malformed, or 'detail' tells every error of the account."),
+    401: ("Unauthorized", "The request carries no identity."),
+    403: ("Forbidden", "The caller may not do this, or is a web page."),
+    404: ("NotFound", "There is no such thing."),
+    405: ("MethodNotAllowed", "What another method gets here."),
+    408: ("RequestTimeout", "The request did not come in time."),
+    409: (
+        "Conflict",
+        "Another version is stored, or one that cannot be kept, or the account is in use.",
+    ),
+    413: ("ContentTooLarge", "The body is over the limit."),
+    415: ("UnsupportedMediaType", "The body's media type or coding is not understood."),
+    431: ("RequestHeaderFieldsTooLarge", "The request's head is over the limit."),
+    501: ("NotImplemented", "A feature of HTTP that the proxy does not have."),
+    502: ("BadGateway", "The cluster's answer is lost, or no use: what was done is not known."),
+    503: ("ServiceUnavailable", "Nothing was done; a repeat may succeed."),
+    504: ("GatewayTimeout", "The cluster did not answer in time: what was done is not known."),
+}
+OF_EVERY_CALL: Final = (400, 403, 405, 408, 431, 501, 503)
+OF_THE_CLUSTER: Final = (401, 502, 504)
+
+_SWITCH: Final = {"type": "string", "enum": ["true", "false", ""]}
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 10_000}
+_LONG: Final = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_NO_EFFECT: Final = "As in Elasticsearch; has no effect here."
+PARAMETERS: Final[Mapping[str, tuple[_Schema, str]]] = {
+    "pretty": (_SWITCH, "Lay out the answer for people."),
+    "human": (_SWITCH, _NO_EFFECT),
+    "error_trace": (_SWITCH, _NO_EFFECT),
+    "filter_path": (_TEXT, "Which members the answer has; as in Elasticsearch."),
+    "dry_run": (_SWITCH, "Answer as without it, and write nothing."),
+    "op_type": (
+        {"type": "string", "enum": ["index", "create"]},
+        "'create': 409 if the account exists.",
+    ),
+    "if_seq_no": (_LONG, "409 unless this version is stored; together with if_primary_term."),
+    "if_primary_term": ({**_LONG, "minimum": 1}, "Together with if_seq_no."),
+    "q": (_TEXT, "A query in Elasticsearch's query string syntax."),
+    "df": (_TEXT, "The field that 'q' is about where it names none."),
+    "default_operator": (_TEXT, "'and' or 'or': what stands between the words of 'q'."),
+    "lenient": (_SWITCH, "What fits no field of 'q' is no error."),
+    "analyze_wildcard": (_SWITCH, "Patterns in 'q' are analysed."),
+    "from": (_COUNT, "How many hits to skip."),
+    "size": (_COUNT, "How many hits to return; 10 unless said otherwise."),
+    "sort": (_TEXT, "Fields, each with ':asc' or ':desc', with commas between."),
+    "scroll": (
+        _TEXT,
+        "Answer with a '_scroll_id', for the next page from /_search/scroll; a time such as 25s.",
+    ),
+    "track_total_hits": (
+        {"type": "string", "pattern": "^(?:true|false|-?[0-9]+|)$"},
+        "Whether hits are counted, or up to how many.",
+    ),
+    "rest_total_hits_as_int": (_SWITCH, "Give 'hits.total' as a number."),
+    "_source": (_TEXT, "'true', 'false', or which members hits have."),
+    "_source_includes": (_TEXT, "Which members hits have."),
+    "_source_excludes": (_TEXT, "Which members hits do not have."),
+    "typed_keys": (_TEXT, _NO_EFFECT),
+    "source": (_TEXT, "The body, where a client cannot send one; with source_content_type."),
+    "source_content_type": (_TEXT, "The media type of 'source'."),
+    "ignore_unavailable": (_TEXT, _NO_EFFECT),
+    "allow_no_indices": (_TEXT, _NO_EFFECT),
+    "expand_wildcards": (_TEXT, _NO_EFFECT),
+    "ignore_throttled": (_TEXT, _NO_EFFECT),
+    "preference": (_TEXT, _NO_EFFECT),
+    "search_type": (
+        {"type": "string", "enum": ["query_then_fetch", "dfs_query_then_fetch"]},
+        _NO_EFFECT,
+    ),
+}
+
+
+# --- bodies --------------------------------------------------------------------------------------
+
+
+def bodies() -> dict[str, _Schema]:
+    """Return the schema of each body that is no account, by the name that ``CALLS`` has for it."""
+    count: _Schema = {"type": "integer"}
+    anything: _Schema = {"type": "object"}
+    text = _TEXT
+    version = {"_version": count, "_seq_no": count, "_primary_term": count}
+    detail = _object({"error": text, "value": {}, "expected": {}}, "error")
+    details = {
+        "description": "What is wrong with an account, by attribute.",
+        "type": "object",
+        "additionalProperties": _array(detail),
+    }
+    cause = _object({"type": text, "reason": text}, "type")
+    account = {
+        **_object({"type": text, "_name": text, "_tenant": text}),
+        "description": "The attributes, defaults included. A stored secret is '::es_redacted::'.",
+    }
+    number = {**_COUNT, "type": ["integer", "string"]}
+    integrity = {"enum": [state.value for state in Integrity]}
+    hit = {"_index": text, "_id": text, "_score": {"type": ["number", "null"]}}
+    total = {"anyOf": [count, _object({"value": count, "relation": text})]}
+    hits = _array(_object({**hit, "_source": account, "sort": _array({})}))
+    return {
+        "Error": {
+            **_object(
+                {"status": count, "error": {"anyOf": [text, cause]}, "detail": details},
+                *("status", "error"),
+            ),
+            "description": "In 'error' words, or an object where the request never became a call.",
+        },
+        "Written": _object(
+            {
+                "_id": text,
+                **version,
+                "result": {"enum": ["created", "updated", "noop"]},
+                "dry_run": {"const": True},
+            }
+        ),
+        "Found": _object(
+            {
+                "_id": text,
+                "found": {"const": True},
+                **version,
+                "integrity": integrity,
+                "remedy": {**text, "description": "What to do, unless 'integrity' is 'verified'."},
+                "_source": account,
+            }
+        ),
+        "Deleted": _object({"_id": text, "_version": count, "result": {"const": "deleted"}}),
+        "Search": {
+            **_object(
+                {
+                    "query": anything,
+                    "sort": {},
+                    "from": number,
+                    "size": number,
+                    "search_after": _array({}),
+                    "track_total_hits": {"type": ["boolean", "integer", "string"]},
+                    "_source": {"type": ["boolean", "string", "array", "object"]},
+                }
+            ),
+            "additionalProperties": False,
+        },
+        "SearchAnswer": _object(
+            {
+                "took": count,
+                "timed_out": {"type": "boolean"},
+                "_shards": anything,
+                "_scroll_id": text,
+                "hits": _object(
+                    {"total": total, "max_score": {"type": ["number", "null"]}, "hits": hits}
+                ),
+            }
+        ),
+        "Schemas": {"type": "object", "additionalProperties": anything},
+        "Schema": anything,
+        "Key": _object({"key": text, "fingerprint": {**text, "pattern": "^[0-9a-f]{32}$"}}),
+    }
+
+
+def _object(members: Mapping[str, Any], *required: str) -> _Schema:
+    return {"type": "object", "properties": {**members}, "required": [*required]}
+
+
+def _array(items: _Schema) -> _Schema:
+    return {"type": "array", "items": items}
