@@ -13,6 +13,7 @@
     │  ├ NotFound       404
     │  ├ WrongMethod    405
     │  ├ VersionConflict 409
+    │  ├ InUse         409
     │  ├ NewerAccount   409
     │  ├ BodyTooLarge   413
     │  └ WrongMediaType 415
@@ -47,6 +48,7 @@ __all__ = [
     "Forbidden",
     "ForeignIndex",
     "Forged",
+    "InUse",
     "InvalidAccount",
     "InvalidBody",
     "InvalidParameter",
@@ -175,6 +177,12 @@ class WrongMethod(CallerError):
 
 class VersionConflict(CallerError):
     """Somebody else changed the account since it was read."""
+
+    status = 409
+
+
+class InUse(CallerError):
+    """An account that a watch names cannot be deleted."""
 
     status = 409
 

@@ -31,7 +31,7 @@ import os
 import secrets
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Protocol
@@ -39,10 +39,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from ears import all_answers, all_logs, all_output
+from opensearch import ADMIN, OpenSearch, User
 
 PLACES: Final = frozenset({"log", "output", "answer", "index", "files"})
 _NODES: Final = "elasticsearch"
-"""Fixtures whose names begin so give the URL of a node."""
+"""Fixtures whose names begin so give the URL of a node; an OpenSearch is known by its type."""
 
 _SEVERAL: Final = 5000
 """Indices with more documents are bulk of other tests, unless they are named like a registry's."""
@@ -101,15 +102,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     # Before the fixtures end: the nodes are still there, and so is what the test left in them.
     watch = _current_watch()
     if watch.secrets:
-        for name, value in getattr(item, "funcargs", {}).items():
-            if name.startswith(_NODES) and isinstance(value, str):
-                watch.nodes.add(urlsplit(value).netloc)
-                try:
-                    watch.dump(value)
-                    watch.read_files(value)
-                except OSError as error:
-                    # The fixtures have to end all the same.
-                    watch.problems.append(f"  could not look into {value}: {error}")
+        for url, user in _nodes_of(getattr(item, "funcargs", {})).items():
+            watch.nodes.add(urlsplit(url).netloc)
+            try:
+                node = Node(url, user)
+                watch.dump(node)
+                watch.read_files(node)
+            except OSError as error:
+                # The fixtures have to end all the same.
+                watch.problems.append(f"  could not look into {url}: {error}")
     return (yield)
 
 
@@ -128,6 +129,17 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = "\n".join([f"secrets leaked by {item.nodeid}:", *finds])
     return report
+
+
+def _nodes_of(fixtures: Mapping[str, object]) -> dict[str, User | None]:
+    """Return the URLs of the nodes that a test used, and who may look into each."""
+    nodes: dict[str, User | None] = {
+        value: None
+        for name, value in fixtures.items()
+        if name.startswith(_NODES) and isinstance(value, str)
+    }
+    # Such a node may stand in for one of the others.
+    return nodes | {it.url: ADMIN for it in fixtures.values() if isinstance(it, OpenSearch)}
 
 
 def _current_watch() -> "Watch":
@@ -174,24 +186,24 @@ class Watch:
         self._seen.append((place, server, where, seen))
         return seen
 
-    def dump(self, node: str) -> None:
+    def dump(self, node: "Node") -> None:
         """Read every index of a node, hidden ones too."""
         fields = "index,status,docs.count"
-        names = _get(f"{node}/_cat/indices?format=json&expand_wildcards=all&h={fields}")
+        names = node.get(f"/_cat/indices?format=json&expand_wildcards=all&h={fields}")
         for found in json.loads(names):
             index = found["index"]
             if found["status"] != "open":
                 continue
             if "signals" not in index and int(found["docs.count"] or 0) > _SEVERAL:
                 continue
-            _get(f"{node}/{index}/_refresh", method="POST")
-            self.see("index", f"the index {index}", _get(f"{node}/{index}"))
-            documents = _get(f"{node}/{index}/_search?size=10000&version=true")
+            node.get(f"/{index}/_refresh", method="POST")
+            self.see("index", f"the index {index}", node.get(f"/{index}"))
+            documents = node.get(f"/{index}/_search?size=10000&version=true")
             self.see("index", f"the documents of {index}", documents)
 
-    def read_files(self, node: str) -> None:
+    def read_files(self, node: "Node") -> None:
         """Read what a node on this machine wrote to its folder since the first secret was made."""
-        answer = json.loads(_get(f"{node}/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path"))
+        answer = json.loads(node.get("/_nodes/_local/stats/fs?filter_path=nodes.*.fs.data.path"))
         left = _MOST_OF_FILES
         for folder in (
             Path(it["path"]) for n in answer["nodes"].values() for it in n["fs"]["data"]
@@ -258,7 +270,15 @@ def _end_of(path: Path, size: int) -> bytes:
         return b""
 
 
-def _get(url: str, method: str = "GET") -> bytes:
-    # No hook of ours may take this for the test's own client: that would name the wrong place.
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:
-        return b"".join(iter(lambda: answer.read1(1 << 20), b""))
+class Node:
+    """A node that is looked into, by a user if it asks who that is."""
+
+    def __init__(self, url: str, user: User | None) -> None:
+        self._url = url
+        self._fields = {} if user is None else {"Authorization": user.authorization}
+
+    def get(self, path: str, method: str = "GET") -> bytes:
+        # No hook of ours may take this for the test's own client: that would name the wrong place.
+        request = urllib.request.Request(self._url + path, headers=self._fields, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return b"".join(iter(lambda: answer.read1(1 << 20), b""))

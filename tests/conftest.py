@@ -10,7 +10,16 @@ import pytest
 from signals_proxy import embedded
 from signals_proxy.embedded import archive, jars
 
-pytest_plugins = ["canary", "registries", "faults", "applications", "played", "rotations"]
+# Each after those that it imports, whose asserts could not be rewritten otherwise.
+pytest_plugins = [
+    "opensearch",
+    "canary",
+    "registries",
+    "faults",
+    "applications",
+    "played",
+    "rotations",
+]
 
 
 @pytest.fixture(scope="session")

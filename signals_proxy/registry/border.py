@@ -39,8 +39,8 @@ def border(act: str) -> Iterator[None]:
         yield
     except UnsupportedProductError as error:
         raise Refused(
-            f"What answered is not Elasticsearch when it was to {act}: the field X-elastic-product"
-            " is missing; see upstream.hosts."
+            f"What answered is not Elasticsearch when it was to {act}: its X-elastic-product is"
+            " another; see upstream.hosts."
         ) from error
     except ApiError as error:
         if error_type(error.body) in _UNTOLD:

@@ -9,6 +9,12 @@ Rules of the file: what the client would log, warn of or guess by itself is turn
 - *Warnings.* A ``Warning`` field becomes a Python warning in the client, which a filter may turn
   into an exception, after the write it came with. They are logged once each instead; callers never
   see them.
+- *Products.* OpenSearch is spoken to in the same words. It knows no media types but the plain ones,
+  which every Elasticsearch knows as well, and gives no ``X-elastic-product``, without which the
+  client takes no answer: it is added, and :func:`product` tells what the cluster itself gave. Who
+  gives the field another value is still refused.
+- *Sizes.* No answer is read that is larger than ``_LARGEST_READ``; one of a request with the field
+  :data:`UNPARSED`, which is not sent, is returned as bytes, for its caller to read.
 - *Numbers.* A stored document is read so that each retyping of a value stays visible (see
   :class:`StrictJson`), for everything in it is bound to its seal.
 """
@@ -17,17 +23,19 @@ import base64
 import json
 import logging
 import math
+import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from aiohttp import ClientConnectorError
+from aiohttp import ClientConnectorError, ClientResponse
 from elastic_transport import (
     AiohttpHttpNode,
     HttpHeaders,
     JsonSerializer,
     SerializationError,
+    Serializer,
 )
 from elastic_transport import ConnectionError as ConnectionFailed
 from elastic_transport.client_utils import url_to_node_config
@@ -40,16 +48,30 @@ from signals_proxy.registry.settings import (
     RegistrySettings,
 )
 
-__all__ = ["READ_TIMEOUT_S", "NeverConnected", "connect"]
+__all__ = ["READ_TIMEOUT_S", "UNPARSED", "NeverConnected", "connect", "product", "read_json"]
 
 READ_TIMEOUT_S: Final = 10.0
 
+UNPARSED: Final = "x-signals-proxy-unparsed"
+"""A field of requests; see the rules above."""
+
 _WARNINGS_REMEMBERED: Final = 100
 _LONGEST_INTEGER: Final = 20  # digits; 2^63 has 19
+_LARGEST_READ: Final = 16 * 1024 * 1024  # bytes; ten of the largest accounts
 _LARGEST: Final = 4 * 1024 * 1024  # bytes; of a body of 1 MiB, escaped and boxed, not even 3
 _DEEPEST: Final = 100  # levels; an account's body has at most 32
 
+_PRODUCT: Final = "x-elastic-product"
+_ADDED: Final = "x-elastic-product-added"
+_BYTES: Final = "application/octet-stream"
+_VENDOR: Final = re.compile(r"vnd\.elasticsearch\+(\S+); compatible-with=\d+")
+
 _logger = logging.getLogger(__name__)
+
+
+def product(fields: Mapping[str, str]) -> str | None:
+    """Return the ``X-elastic-product`` that came with an answer; None if there was none."""
+    return None if _ADDED in fields else fields.get(_PRODUCT)
 
 
 def connect(
@@ -77,7 +99,7 @@ def connect(
         request_timeout=read_timeout_s,
         max_retries=2,
         retry_on_timeout=False,
-        serializers={"application/json": StrictJson()},
+        serializers={"application/json": StrictJson(), _BYTES: Unparsed()},
         **_authentication(settings),
     )
 
@@ -108,32 +130,88 @@ class RegistryNode(AiohttpHttpNode):
         self._told: set[str] = set()
 
     async def perform_request(  # type: ignore[override]  # as the parent's own
-        self, *args: Any, **kwargs: Any
+        self, method: str, target: str, *, headers: Mapping[str, str], **kwargs: Any
     ) -> Any:
-        """Do as the parent does, and take the warnings out of the answer.
+        """Do as the parent does, in plain media types, and mend the fields of the answer.
 
         Raises :class:`NeverConnected` where the parent raises one error for connecting and sending;
         only here is the cause still at hand.
         """
+        plain = {name: _VENDOR.sub(r"\1", value) for name, value in headers.items()}
+        unparsed = plain.pop(UNPARSED, None) is not None
         try:
-            answer = await super().perform_request(*args, **kwargs)
+            answer = await super().perform_request(
+                method, target, headers=HttpHeaders(plain), **kwargs
+            )
         except ConnectionFailed as error:
             if error.errors and isinstance(error.errors[0], ClientConnectorError):
                 raise NeverConnected(error.message, error.errors) from error
+            if error.errors and isinstance(error.errors[0], _TooLarge):
+                raise SerializationError("too large") from None
             raise
-        warning = answer.meta.headers.get("warning")
-        if warning is None:
-            return answer
-        if warning not in self._told and len(self._told) < _WARNINGS_REMEMBERED:
+        fields = {name.lower(): value for name, value in answer.meta.headers.items()}
+        warning = fields.pop("warning", None)
+        if (
+            warning is not None
+            and warning not in self._told
+            and len(self._told) < _WARNINGS_REMEMBERED
+        ):
             self._told.add(warning)
             _logger.warning("warning of the cluster", extra={"fields": {"text": warning}})
-        kept = {
-            name: value for name, value in answer.meta.headers.items() if name.lower() != "warning"
-        }
-        return answer._replace(meta=replace(answer.meta, headers=HttpHeaders(kept)))
+        if _PRODUCT not in fields:
+            fields |= {_PRODUCT: "Elasticsearch", _ADDED: ""}
+        if unparsed and answer.meta.status == 200:
+            fields["content-type"] = _BYTES
+        return answer._replace(meta=replace(answer.meta, headers=HttpHeaders(fields)))
+
+    def _create_aiohttp_session(self) -> None:
+        super()._create_aiohttp_session()
+        # The parent offers no other way: what it reads, it reads whole.
+        self.session._response_class = _Bounded  # type: ignore[union-attr]  # noqa: SLF001
 
     def _log_request(self, *args: Any, **kwargs: Any) -> None:
         """Log nothing: the parent writes whole bodies."""
+
+
+class _TooLarge(Exception):
+    """An answer over the limit; the parent makes its own of it."""
+
+
+class _Bounded(ClientResponse):
+    """An answer that is not read beyond the limit."""
+
+    async def read(self) -> bytes:
+        data = bytearray()
+        async for piece in self.content.iter_any():
+            data += piece
+            if len(data) > _LARGEST_READ:
+                raise _TooLarge
+        reader, self.content = self.content, _Arrived(bytes(data))  # type: ignore[assignment]
+        try:
+            return await super().read()
+        finally:
+            self.content = reader
+
+
+class _Arrived:
+    """A body that has come whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        """Return it."""
+        return self._data
+
+
+class Unparsed(Serializer):
+    """Leaves an answer as it is."""
+
+    mimetype = _BYTES
+
+    def loads(self, data: bytes) -> bytes:
+        """Return the same."""
+        return data
 
 
 class StrictJson(JsonSerializer):
@@ -151,14 +229,19 @@ class StrictJson(JsonSerializer):
             return None
         if len(data) > _LARGEST:
             raise SerializationError("too large")
-        try:
-            value = json.loads(data, parse_int=_integer, object_pairs_hook=_object)
-        except (ValueError, RecursionError):
-            # From None: the cause holds the whole text.
-            raise SerializationError("not JSON") from None
-        if not _is_shallow(value):
-            raise SerializationError("nested too deeply")
-        return value
+        return read_json(data)
+
+
+def read_json(data: bytes) -> Any:
+    """Return the value as :class:`StrictJson` does; raises :class:`SerializationError`."""
+    try:
+        value = json.loads(data, parse_int=_integer, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        # From None: the cause holds the whole text.
+        raise SerializationError("not JSON") from None
+    if not _is_shallow(value):
+        raise SerializationError("nested too deeply")
+    return value
 
 
 def _integer(digits: str) -> int | float:

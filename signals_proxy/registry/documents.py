@@ -26,13 +26,18 @@ from signals_proxy.account.document import SEALED, SealedAccount
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import (
+    InvalidParameter,
+    Lost,
     NotConnected,
     SignalsError,
     UpstreamError,
     VersionConflict,
 )
+from signals_proxy.registry import search
 from signals_proxy.registry.border import Unreadable, border, error_type, nonsense, refusal
-from signals_proxy.registry.index import GUARD, RegistryIndex
+from signals_proxy.registry.client import product
+from signals_proxy.registry.index import RegistryIndex
+from signals_proxy.registry.watches import Watches
 
 __all__ = ["WRITE_TIMEOUT_S", "Registry", "Stored", "Version"]
 
@@ -43,6 +48,9 @@ _UNASSIGNED: Final = (-2, 0)
 
 _UNREADABLE: Final[Mapping[str, Any]] = {SEALED: {"box": math.nan}}
 """Stands for a stored document that is no readable JSON: it can never be verified."""
+
+_MOST_ONE_BY_ONE: Final = 10
+"""Hits that are read singly where a page as a whole cannot be: as many as a page has by default."""
 
 # The cluster gives up before we do, so that it is the cluster who says whether it was done.
 _CLUSTER_TIMEOUT: Final = "20s"
@@ -68,7 +76,8 @@ class Stored:
 class Registry:
     """The accounts of one index.
 
-    ``write_timeout_s`` is the time that one write may take. ``product`` is the value of ``X-elastic-product`` that the cluster gave last, if any.
+    ``write_timeout_s`` is the time that one write may take. ``product`` is the value of
+    ``X-elastic-product`` that the cluster gave last, if any. ``watches`` are those that may use them.
     """
 
     def __init__(
@@ -83,6 +92,7 @@ class Registry:
         self._writing = client.options(request_timeout=write_timeout_s, max_retries=0)
         self._index = RegistryIndex(client, index, index_mapping(types))
         self.product: str | None = None
+        self.watches = Watches(client)
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -113,6 +123,31 @@ class Registry:
             source = _UNREADABLE
         return Stored(SealedAccount(ref, source), _version(found))
 
+    async def search(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the cluster's answer to the body of a search; None if there is no index yet.
+
+        Raises :class:`InvalidBody` for what the cluster refuses, :class:`InvalidParameter` for a
+        page that is too large, :class:`ForeignIndex` and every other :class:`UpstreamError`.
+        """
+        await self._index.check()
+        try:
+            return await self._search(request)
+        except (Unreadable, Lost):
+            # The cluster cuts its answer off at a document that it cannot write as JSON. As with a
+            # single account: what somebody planted shall not hide all others.
+            found = await self._search({**request, "_source": False})
+        hits = search.hits(found)
+        if len(hits) > _MOST_ONE_BY_ONE:
+            raise InvalidParameter(
+                "The accounts of this page are too large together, or one of them cannot be read:"
+                f" use a [size] of {_MOST_ONE_BY_ONE} or less."
+            )
+        for hit in hits:
+            ref = Ref.of_document(hit["_id"])
+            stored = await self.get(ref) if ref is not None else None
+            hit["_source"] = _UNREADABLE if stored is None else stored.account.source
+        return found
+
     async def put(self, sealed: SealedAccount, expected: Version | None) -> Version:
         """Store the account and return its new version.
 
@@ -122,18 +157,12 @@ class Registry:
         :class:`TimedOut` if nobody can tell whether it was written, and every other
         :class:`UpstreamError` if it was not.
         """
-        action = _action(self._index.name, sealed.ref)
-        action["dynamic_templates"] = GUARD
-        if expected is None:
-            operation: dict[str, Any] = {"create": action}
-        else:
-            operation = {"index": action | _guard(expected)}
         await self._index.ensure()
         try:
-            (item,) = await self._write("write the account", [operation, dict(sealed.source)])
-            if item["status"] == 400 and await self._index.ensure():
-                # The index had vanished, and the guard refused the one that came by itself.
-                (item,) = await self._write("write the account", [operation, dict(sealed.source)])
+            (item,) = await self._write("write the account", self._storing(sealed, expected))
+            if item["status"] in {400, 404} and await self._index.ensure():
+                # The index had vanished, and the guard refused the one that came by itself, or none.
+                (item,) = await self._write("write the account", self._storing(sealed, expected))
             return _outcome("write the account", item, sealed.ref)
         except NotConnected:
             raise
@@ -156,14 +185,8 @@ class Registry:
         accounts again tells. Raises every other :class:`UpstreamError` if nothing was.
         """
         act = "write the accounts"
-        operations: list[dict[str, Any]] = []
-        for sealed, expected in accounts:
-            action = _action(self._index.name, sealed.ref) | _guard(expected)
-            operations += [
-                {"index": action | {"dynamic_templates": GUARD}},
-                dict(sealed.source),
-            ]
         await self._index.ensure()
+        operations = [line for each in accounts for line in self._storing(*each)]
         items = await self._write(act, operations, len(accounts), refresh="false")
         return [
             _tried(act, item, sealed.ref) for item, (sealed, _) in zip(items, accounts, strict=True)
@@ -174,9 +197,9 @@ class Registry:
 
         Raises as :meth:`put` does.
         """
-        operation = {"delete": _action(self._index.name, ref) | _guard(expected)}
+        action = {"_index": self._index.name, "_id": ref.document_id, **_guard(expected)}
         try:
-            (item,) = await self._write("delete the account", [operation])
+            (item,) = await self._write("delete the account", [{"delete": action}])
             return _outcome("delete the account", item, ref)
         except NotConnected:
             raise
@@ -209,6 +232,14 @@ class Registry:
             raise refusal(act, answer.meta.status, kind)
         raise nonsense(act)
 
+    async def _search(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        answer = await search.ask(self._client, self._index.name, request)
+        self._notice(answer.meta.headers)
+        found = await search.read(answer)
+        if found is None:
+            self._index.forget()
+        return found
+
     async def _look(self, ref: Ref) -> Stored | None:
         try:
             return await self.get(ref)
@@ -220,6 +251,12 @@ class Registry:
             return await self._read(ref) is None
         except SignalsError:
             return False
+
+    def _storing(self, sealed: SealedAccount, expected: Version | None) -> list[dict[str, Any]]:
+        """Return the lines of a bulk request that store the account."""
+        action = {**self._index.guarded(), "_id": sealed.ref.document_id}
+        kind = "create" if expected is None else "index"
+        return [{kind: action | _guard(expected)}, dict(sealed.source)]
 
     async def _write(
         self, act: str, operations: list[dict[str, Any]], count: int = 1, refresh: str = "true"
@@ -240,14 +277,12 @@ class Registry:
         raise nonsense(act)
 
     def _notice(self, fields: Mapping[str, str]) -> None:
-        self.product = fields.get("x-elastic-product", self.product)
+        self.product = product(fields) or self.product
 
 
-def _action(index: str, ref: Ref) -> dict[str, Any]:
-    return {"_index": index, "_id": ref.document_id}
-
-
-def _guard(expected: Version) -> dict[str, Any]:
+def _guard(expected: Version | None) -> dict[str, Any]:
+    if expected is None:
+        return {}
     return {"if_seq_no": expected.seq_no, "if_primary_term": expected.primary_term}
 
 

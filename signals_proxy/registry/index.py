@@ -5,9 +5,8 @@ How a document could end up in an index that is not ours, and why it does not:
 Elasticsearch creates a missing index by itself when a document is written to it, with a mapping
 that it guesses from the document (``dynamic: true``). Nobody but the cluster's owner can turn that
 off (``action.auto_create_index``; an index template with ``allow_auto_create: false`` needs rights
-that a proxy should not have), and ``require_alias`` would ask for an alias in the place of the
-index. So the index could vanish between our look at it and our write, and the write would make
-it anew, with our public attributes indexed in ways that no registry agreed to.
+that a proxy should not have). So the index could vanish between our look at it and our write, and
+the write would make it anew, with our public attributes indexed in ways that no registry agreed to.
 
 Every write therefore carries a *guard* that an index of ours ignores and a guessed one cannot
 satisfy: the bulk API's ``dynamic_templates``, which names, for the field ``type``, a template that
@@ -16,6 +15,11 @@ index with ``dynamic: false``. In an index that was just created by itself the d
 (400, ``document_parsing_exception``) *before* anything of it is mapped or stored. What is left is
 an index with an empty mapping, which :meth:`RegistryIndex.ensure` makes ours. Shown with 8.19 and
 9.5.
+
+OpenSearch has no ``dynamic_templates`` there. What an index of ours has instead, on OpenSearch, is a
+hidden alias (``<index>_guard``), to which all is written with ``require_alias``: it vanishes with
+its index, and no index is ever created in its place. (Elasticsearch takes that as well, but there
+its users would need rights on the alias, too.) Shown with 2.19.
 
 What is ours is decided by content, not by a mark that anybody could copy: see :func:`foreign`.
 """
@@ -29,11 +33,14 @@ from elasticsearch import AsyncElasticsearch
 
 from signals_proxy.errors import ForeignIndex
 from signals_proxy.registry.border import border, error_type, nonsense, refusal
+from signals_proxy.registry.client import product
 
-__all__ = ["GUARD", "RegistryIndex", "foreign"]
+__all__ = ["RegistryIndex", "foreign"]
 
-GUARD: Final = {"type": "signals_proxy_never_maps_dynamically"}
+_GUARD: Final = {"type": "signals_proxy_never_maps_dynamically"}
 """``dynamic_templates`` of every write; see the head of this file."""
+
+_ALIAS: Final[Mapping[str, Any]] = {"is_hidden": True}
 
 _SETTINGS: Final = {
     "index": {
@@ -67,7 +74,19 @@ class RegistryIndex:
         self._mapping = mapping
         self._checked = False
         self._lock = asyncio.Lock()
+        self._alias = f"{name}_guard"
+        self._has_templates = True
+        self._unguarded: str | None = None
         self.name = name
+
+    def guarded(self) -> dict[str, Any]:
+        """Return what an operation of a bulk request names for a write that has to be guarded.
+
+        As :meth:`ensure` last found the cluster to be.
+        """
+        if self._has_templates:
+            return {"_index": self.name, "dynamic_templates": _GUARD}
+        return {"_index": self._alias, "require_alias": True}
 
     def forget(self) -> None:
         """Have the index checked again: it was seen to be missing, and may come back another."""
@@ -100,6 +119,9 @@ class RegistryIndex:
             if missing:
                 await self._extend(missing)
                 done = True
+            if self._unguarded is not None:
+                await self._add_alias(self._unguarded)
+                done = True
         return done
 
     async def _examine(self) -> Mapping[str, Any] | None:
@@ -111,6 +133,8 @@ class RegistryIndex:
             answer = await self._client.options(ignore_status=404).indices.get(
                 index=self.name, flat_settings=True
             )
+        self._has_templates = product(answer.meta.headers) is not None
+        self._unguarded = None
         if answer.meta.status == 404:
             if (kind := error_type(answer.body)) != "index_not_found_exception":
                 raise refusal(_DESCRIBE, 404, kind)
@@ -123,7 +147,9 @@ class RegistryIndex:
                 f"The name {self.name} stands for more than one index: "
                 f"{', '.join(sorted(described))}. Leave one, or set registry.index."
             )
-        ((name, (mapping, settings)),) = described.items()
+        ((name, (mapping, settings, aliases)),) = described.items()
+        if not self._has_templates and self._alias not in aliases:
+            self._unguarded = name
         if not mapping:
             self._checked = False
             return self._mapping
@@ -142,7 +168,10 @@ class RegistryIndex:
     async def _create(self) -> None:
         with border("create the registry's index"):
             answer = await self._client.options(ignore_status=400).indices.create(
-                index=self.name, mappings=self._mapping, settings=_SETTINGS
+                index=self.name,
+                mappings=self._mapping,
+                settings=_SETTINGS,
+                aliases=None if self._has_templates else {self._alias: _ALIAS},
             )
         if answer.meta.status == 200:
             _logger.info("index created", extra={"fields": {"index": self.name}})
@@ -163,19 +192,28 @@ class RegistryIndex:
         await self._examine()
         _logger.info("index extended", extra={"fields": {"index": self.name}})
 
+    async def _add_alias(self, index: str) -> None:
+        with border("guard the registry's index"):
+            await self._client.indices.update_aliases(
+                actions=[{"add": {"index": index, "alias": self._alias, **_ALIAS}}]
+            )
 
-def _described(body: Any) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return mapping and settings of each index in an answer of *Get index*.
+
+def _described(
+    body: Any,
+) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]]:
+    """Return mapping, settings and aliases of each index in an answer of *Get index*.
 
     Raises :class:`Refused` for anything else, such as what a proxy between us answers.
     """
-    found: dict[str, tuple[Any, Any]] = {}
+    found: dict[str, tuple[Any, Any, Any]] = {}
     for name, index in body.items() if isinstance(body, dict) else ():
         match index:
-            case {"mappings": {**mapping}, "settings": {**settings}} if isinstance(
+            case {"mappings": {**mapping}, "settings": {**settings}, **others} if isinstance(
                 mapping.get("properties", {}), dict
             ):
-                found[name] = mapping, settings
+                aliases = others.get("aliases")
+                found[name] = mapping, settings, aliases if isinstance(aliases, dict) else {}
             case _:
                 found.clear()
                 break

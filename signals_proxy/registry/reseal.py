@@ -84,7 +84,7 @@ class Reseal:
     async def _batch(self, document_ids: Sequence[str]) -> None:
         refs = []
         for document_id in document_ids:
-            ref = _ref(document_id)
+            ref = Ref.of_document(document_id)
             if ref is None:
                 self.strays.add(document_id)
             else:
@@ -141,15 +141,6 @@ class Reseal:
 
 def _silent(_done: int, _total: int) -> None:
     pass
-
-
-def _ref(document_id: str) -> Ref | None:
-    """Return the account whose document has this id, if there can be one."""
-    names = document_id.split("/")
-    if len(names) not in {2, 3}:
-        return None
-    tenant = names[0] if len(names) == 3 else None
-    return Ref(type=names[-2], id=names[-1], tenant=tenant)
 
 
 def _batches(document_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -56,7 +56,7 @@ def answered(cluster, search):
     """What a search finds."""
     status, found = cluster.ask("POST", "/{index}/_search", search.request())
     assert status == 200, found
-    return page.answer(search, found, lambda _, source: source)
+    return page.answer(search, found, lambda _, source: {"_source": source})
 
 
 def hits(answer):
@@ -166,7 +166,7 @@ def test_without_an_index_the_answer_is_that_of_an_empty_one(cluster: Cluster):
             status, expected = cluster.ask("POST", f"/{{index}}/_search{query}", body)
             assert status == 200
             search = parse(body, parameters, None, FIELDS)
-            actual = page.answer(search, None, lambda _, source: source)
+            actual = page.answer(search, None, lambda _, source: {"_source": source})
             del expected["took"], actual["took"]
             expected.pop("terminated_early", None)
             assert actual == expected
