@@ -29,18 +29,21 @@ Sockets = Mapping[tuple[socket.AddressFamily, _Place], Sequence[socket.socket]]
 _NONE: Final[Sockets] = MappingProxyType({})
 
 
-def bind(addresses: Sequence[Address], workers: int, kept: Sockets = _NONE) -> Sockets:
+def bind(
+    addresses: Sequence[Address], workers: int, kept: Sockets = _NONE, setting: str = "listen.{}"
+) -> Sockets:
     """Return listening sockets, at least as many an address as there are ``workers``.
 
     A place that is among those ``kept`` keeps its sockets. What it gets beyond them does not
-    listen before a worker does, so that it can still be given up.
+    listen before a worker does, so that it can still be given up. ``setting`` names that of an
+    address, by its position.
 
     :raises ConfigError: if an address is taken, unknown or not allowed; then no new one stays open.
     """
     found: dict[tuple[socket.AddressFamily, _Place], list[socket.socket]] = {}
     try:
         for position, address in enumerate(addresses):
-            path = f"listen.{position}"
+            path = setting.format(position)
             for family, place in _resolved(address, path):
                 if (family, place) in found:  # named twice
                     continue

@@ -5,6 +5,9 @@
     client ─► relay ─► route(target) ─► the cluster's nodes
                                     └─► the account application, through a socket pair
 
+On ``accounts.listen`` a relay of its own knows the account application and nothing else: what is
+not for that is a 404, for there is no way to the cluster.
+
 Order of an end: nobody listens any more, the relay's exchanges end, then the application, then its
 connections to the cluster.
 """
@@ -24,12 +27,14 @@ from aiohttp import web
 from signals_proxy import api
 from signals_proxy.account import keyring, ref, schema
 from signals_proxy.account.keyring import Keyring
+from signals_proxy.api import scrolling
 from signals_proxy.authorization import Anybody, AuthorizationSettings, Authorizer
 from signals_proxy.config import Settings
-from signals_proxy.errors import ConfigError, InvalidTarget, UpstreamError
+from signals_proxy.errors import ConfigError, InvalidTarget, NotFound, UpstreamError
 from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
-from signals_proxy.relay import Cluster, Destination, LocalServer, Relay, Upstream
+from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay, Upstream
+from signals_proxy.relay.errand import Answer, ask
 from signals_proxy.relay.probe import reach
 from signals_proxy.relay.tls import client_context
 from signals_proxy.telemetry.audit import Audit, Entry
@@ -42,9 +47,15 @@ ASKED_EVERY_S_WHILE_DOWN: Final = 1.0
 
 
 async def serve(
-    settings: Settings, sockets: Sequence[socket.socket], status: StatusPipe, orders_from: int
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    accounts_sockets: Sequence[socket.socket],
+    status: StatusPipe,
+    orders_from: int,
 ) -> None:
-    """Serve ``sockets`` when ordered to, until ordered to retire or to stop; then drain.
+    """Serve when ordered to, until ordered to retire or to stop; then drain.
+
+    ``sockets`` are for everything, ``accounts_sockets`` for the account API alone.
 
     It serves also while no node answers, and tells ``status`` whenever that changes.
 
@@ -58,6 +69,11 @@ async def serve(
         stack.push_async_callback(registry_client.close)
         peers, audit = _Peers(), Audit()
         types = schema.load()
+        cluster = Cluster(settings.upstream, tls, head_size)
+
+        async def pass_on(head: bytes, body: bytes) -> Answer:
+            return await ask(cluster, head, body)
+
         application = api.build(
             registry=Registry(registry_client, settings.registry.index, types),
             keyring=keyring_of(settings),
@@ -65,44 +81,66 @@ async def serve(
             authorizer=_authorizer(settings.authorization),
             audit=audit,
             peer_of=peers.of,
+            pass_on=pass_on,
         )
         runner = web.AppRunner(application, **api.RUNNER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        cluster = Cluster(settings.upstream, tls, head_size)
-        accounts = LocalServer(api.protocols(runner), peers.introduce, head_size)
+        accounts, alone = (
+            LocalServer(api.protocols(runner), peers.introduce, head_size) for _ in range(2)
+        )
 
-        def route(target: str) -> Destination:
-            return cluster if _call(target, audit) is None else accounts
+        def decide(target: str, body: bytes) -> Destination:
+            return accounts if scrolling.concerns_us(target, body) else cluster
 
-        relay = Relay(route, (cluster, accounts), settings.limits)
-        stack.callback(relay.close)
+        by_body = ByBody(decide, otherwise=cluster)
+
+        def route(target: str) -> Destination | ByBody:
+            if _call(target, audit) is not None:
+                return accounts
+            return by_body if scrolling.is_scroll(target) else cluster
+
+        def route_alone(target: str) -> Destination:
+            if _call(target, audit) is None:
+                raise NotFound("Not found")
+            return alone
+
+        served = (
+            (Relay(route, (cluster, accounts), settings.limits), sockets),
+            (Relay(route_alone, (alone,), settings.limits), accounts_sockets),
+        )
+        for relay, _ in served:
+            stack.callback(relay.close)
         watching = asyncio.create_task(_watch(settings.upstream, tls, status))
         stack.callback(watching.cancel)
         status.tell(Started())
         if await orders.get() is Order.SERVE:
-            await _serve(relay, sockets, orders)
+            await _serve(served, orders)
 
 
 async def _serve(
-    relay: Relay, sockets: Sequence[socket.socket], orders: asyncio.Queue[Order]
+    served: Sequence[tuple[Relay, Sequence[socket.socket]]], orders: asyncio.Queue[Order]
 ) -> None:
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(relay, sock=each, backlog=BACKLOG) for each in sockets]
+    listening = [(relay, each) for relay, sockets in served for each in sockets]
+    servers = [
+        await loop.create_server(relay, sock=each, backlog=BACKLOG) for relay, each in listening
+    ]
     order = await orders.get()
-    waiting = [connection for each in sockets for connection in _waiting(each)]
+    waiting = [(relay, connection) for relay, each in listening for connection in _waiting(each)]
     for server in servers:
         server.close()
-    for connection in waiting:
+    for relay, connection in waiting:
         await loop.connect_accepted_socket(relay, connection)
     if order is Order.RETIRE:
-        retired, stop = asyncio.create_task(relay.retire()), asyncio.create_task(orders.get())
+        retired = asyncio.gather(*(relay.retire() for relay, _ in served))
+        stop = asyncio.create_task(orders.get())
         await asyncio.wait((retired, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if retired.done():
             return
         retired.cancel()
-    await relay.drain()
+    await asyncio.gather(*(relay.drain() for relay, _ in served))
 
 
 def _waiting(listener: socket.socket) -> Iterator[socket.socket]:

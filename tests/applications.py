@@ -34,7 +34,7 @@ class Client:
     """Speaks to the application; paths are sent as they are written."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
-        self._session = session
+        self.session = session
         self.url = url.rstrip("/")
 
     @property
@@ -51,7 +51,7 @@ class Client:
             given = {**JSON, **given}
         url = URL(self.url + "/_signals/account/" + path, encoded=True)
         skipped = () if "Content-Type" in given else ("Content-Type",)
-        async with self._session.request(
+        async with self.session.request(
             method,
             url,
             data=io.BytesIO(data) if data else data,

@@ -15,8 +15,11 @@ from signals_proxy.errors import InvalidBody, Refused
 
 __all__ = ["Shown", "answer"]
 
-Shown = Callable[[str, Mapping[str, Json]], Mapping[str, Json] | None]
-"""From the ``_id`` and the ``_source`` of a hit to what may be shown; None leaves the hit out."""
+Shown = Callable[[str, Mapping[str, Json]], Mapping[str, Any] | None]
+"""From the ``_id`` and the ``_source`` of a hit to what may be shown of it, the ``_source`` among it.
+
+None leaves the hit out.
+"""
 
 _NONSENSE: Final = (
     "The cluster's answer to a search made no sense: see whether what upstream.hosts names is"
@@ -68,12 +71,15 @@ def _is_hit(hit: Any) -> bool:
 
 
 def _hit(search: Search, hit: Mapping[str, Any], shown: Shown) -> list[dict[str, Any]]:
-    source = shown(hit["_id"], hit["_source"])
-    if source is None:
+    ours = shown(hit["_id"], hit["_source"])
+    if ours is None:
         return []
     answered = {name: hit[name] for name in ("_index", "_id", "_score") if name in hit}
-    if search.source.shown:
-        answered["_source"] = search.source.of(source)
+    for name, value in ours.items():
+        if name != "_source":
+            answered[name] = value
+        elif search.source.shown:
+            answered[name] = search.source.of(value)
     # The last of the sort values are those of our own order, where there is one.
     if search.sort and "sort" in hit:
         answered["sort"] = hit["sort"][: len(search.sort)]

@@ -46,6 +46,17 @@ class Ref:
         names = (self.type, self.id) if self.tenant is None else (self.tenant, self.type, self.id)
         return "/".join(names)
 
+    @classmethod
+    def of_document(cls, document_id: str) -> "Ref | None":
+        """Return the account whose document has this ``_id``, if there can be one."""
+        match document_id.split("/"):
+            case [type_name, account_id]:
+                return cls(type_name, account_id)
+            case [tenant, type_name, account_id]:
+                return cls(type_name, account_id, tenant)
+            case _:
+                return None
+
 
 class Endpoint(Enum):
     """Every kind of call that the registry answers."""

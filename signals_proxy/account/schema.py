@@ -4,7 +4,8 @@ A file of ``schemas/account/`` is a standard JSON Schema (draft 2020-12) and nam
 types share is in ``_common.json``, to which every file refers. ``writeOnly``, the standard's own
 word, marks a secret, and ``x-destination`` an attribute that decides where secrets travel to. Ours
 as well: ``x-alias``, another name that a public attribute is accepted under; ``x-excludes``, an
-attribute, or a member of one, that may not be beside this one.
+attribute, or a member of one, that may not be beside this one; ``x-weak``, of the type as a whole,
+what makes an account weak (see ``weakness``).
 
 An object is either one of free names (``additionalProperties`` says what they may hold), or, as a
 secret only, one of named strings, or a choice of such objects, told apart by their ``type``.
@@ -23,6 +24,7 @@ from jsonschema import Draft202012Validator, SchemaError
 
 from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.formats import FORMATS
+from signals_proxy.account.weakness import check
 from signals_proxy.errors import ConfigError, Detail, InvalidAccount
 
 __all__ = ["AccountType", "index_mapping", "load", "named"]
@@ -34,6 +36,7 @@ _FOLDERS: Final = (_PACKAGE / "schemas" / "account", _PACKAGE.parent / "schemas"
 
 _HEAD: Final = {"$schema", "title", "description", "type"}
 _TOGETHER: Final = {"required", "dependentRequired", "oneOf", "if", "then"}
+_WEAK: Final = "x-weak"
 _WORDS: Final = {"title", "description"}
 _MARKS: Final = {"default", "writeOnly", "x-destination", "x-alias", "x-excludes"}
 _FREE: Final = {"type", "propertyNames", "additionalProperties", "maxProperties"}
@@ -115,7 +118,8 @@ def _account_type(name: str, files: Mapping[str, Any]) -> AccountType:
     _require(bool(re.fullmatch("[a-z][a-z0-9-]*", name)), f"'{name}' as a type's name")
     own, common = files[f"{name}.json"], files[_COMMON]
     _require(own["$ref"] == _COMMON and own["unevaluatedProperties"] is False, "another frame")
-    strange = own.keys() - _HEAD - _TOGETHER - {"$ref", "properties", "unevaluatedProperties"}
+    frame = {"$ref", "properties", "unevaluatedProperties", _WEAK}
+    strange = own.keys() - _HEAD - _TOGETHER - frame
     _require(not strange, f"keyword {sorted(strange)}")
     twice = own["properties"].keys() & common["properties"].keys()
     _require(not twice, f"attribute {sorted(twice)} again")
@@ -129,6 +133,9 @@ def _account_type(name: str, files: Mapping[str, Any]) -> AccountType:
     _check_names(attributes)
     whole = {key: own[key] for key in own if key in _HEAD | _TOGETHER}
     whole |= {"properties": attributes, "additionalProperties": False}
+    whole[_WEAK] = [*own.get(_WEAK, ()), *common.get(_WEAK, ())]
+    wrong = check(whole[_WEAK], attributes)
+    _require(wrong is None, str(wrong))
     Draft202012Validator.check_schema(whole)
     return AccountType(name, whole)
 

@@ -1,26 +1,54 @@
 """Answers in Elasticsearch's shape, with the fields that every one of them carries."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from signals_proxy import __version__
+from signals_proxy.api import parameters
+from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import InvalidAccount, SignalsError, Unauthenticated, WrongMethod
 
-__all__ = ["error", "finish_fields", "internal_error", "json_answer", "of_error", "reason"]
+__all__ = [
+    "error",
+    "finish_fields",
+    "internal_error",
+    "json_answer",
+    "of_error",
+    "reason",
+    "warned",
+]
 
 _JSON: Final = "application/json"
+_NOTHING: Final[Mapping[str, str]] = {}
+_BIG: Final = 64 * 1024  # bytes; as much is packed in a thread
 
 
-def json_answer(status: int, body: Mapping[str, Any], *, pretty: bool = False) -> web.Response:
-    """Return a JSON answer; ``pretty`` lays it out as Elasticsearch does."""
-    if pretty:
+def json_answer(
+    status: int, body: Mapping[str, Any], asked: Mapping[str, str] = _NOTHING
+) -> web.Response:
+    """Return a JSON answer, filtered and laid out as the parameters of the call ask for."""
+    body = filtered(body, asked.get("filter_path", ""))
+    if parameters.boolean(asked, "pretty"):
         text = json.dumps(body, ensure_ascii=False, indent=2, separators=(",", " : ")) + "\n"
     else:
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return web.Response(status=status, body=text.encode(), headers={hdrs.CONTENT_TYPE: _JSON})
+    return web.Response(
+        status=status,
+        body=text.encode(),
+        headers={hdrs.CONTENT_TYPE: _JSON},
+        zlib_executor_size=_BIG,
+    )
+
+
+def warned(response: web.Response, texts: Iterable[str]) -> web.Response:
+    """Add a ``Warning`` to an answer for each text, which is printable ASCII without quotes."""
+    for text in texts:
+        response.headers.add("Warning", f'299 signals-proxy-{__version__} "{text}"')
+    return response
 
 
 def error(status: int, message: str, detail: Any = None) -> web.Response:

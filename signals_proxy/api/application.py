@@ -16,13 +16,18 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from signals_proxy import __version__
 from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
+from signals_proxy.account.query import searchable
 from signals_proxy.account.ref import Endpoint, parse
-from signals_proxy.api import answer, receive
+from signals_proxy.api import answer, receive, scrolling
 from signals_proxy.api.boundary import ENTRY, PeerOf, boundary
-from signals_proxy.api.handlers import HANDLERS, Call, Rooms
+from signals_proxy.api.handlers import HANDLERS
+from signals_proxy.api.openapi import openapi
 from signals_proxy.api.protocol import AccountProtocol
+from signals_proxy.api.published import schemas
+from signals_proxy.api.rooms import Call, Published, Rooms
 from signals_proxy.authorization import Authorizer
 from signals_proxy.errors import NotFound, WrongMethod
 from signals_proxy.registry import Registry
@@ -35,6 +40,7 @@ BODY_TIMEOUT_S: Final = 60.0
 _ROOMS: Final = web.AppKey("rooms", Rooms)
 _AUDIT: Final = web.AppKey("audit", Audit)
 _PEER_OF: Final[web.AppKey[PeerOf]] = web.AppKey("peer_of")
+_ANSWERED_IN: Final = web.RequestKey("answered_in", str)
 
 
 RUNNER_OPTIONS: Final[Mapping[str, Any]] = {
@@ -69,17 +75,28 @@ def build(
     audit: Audit,
     peer_of: PeerOf = remote_of,
     body_timeout_s: float = BODY_TIMEOUT_S,
+    pass_on: scrolling.PassOn | None = None,
 ) -> web.Application:
     """Return the application; run it with ``RUNNER_OPTIONS`` and :func:`protocols`.
 
     ``peer_of`` tells the address of a request's client, which a socket pair has none of.
+    ``pass_on`` reaches the cluster as a caller does, if anything can: see ``scrolling``.
     ``body_timeout_s`` is the time in which a body has to have come whole. The registry is the
     caller's to close.
     """
     app = web.Application(middlewares=[boundary(audit, peer_of)])
-    app[_ROOMS] = Rooms(registry, keyring, types, authorizer, body_timeout_s)
+    app[_ROOMS] = Rooms(
+        registry=registry,
+        keyring=keyring,
+        types=types,
+        authorizer=authorizer,
+        body_timeout_s=body_timeout_s,
+        fields=searchable(types),
+        published=Published(schemas(types), openapi(types, __version__)),
+    )
     app[_AUDIT] = audit
     app[_PEER_OF] = peer_of
+    app[scrolling.PASS_ON] = pass_on
     app.router.add_route("*", "/{target:.*}", _answer, expect_handler=_leave_to_body)
     app.on_response_prepare.append(_finish)
     return app
@@ -108,15 +125,21 @@ def protocols(runner: web.AppRunner) -> Callable[[], AccountProtocol]:
 
 async def _answer(request: web.Request) -> web.Response:
     rooms, entry = request.app[_ROOMS], request[ENTRY]
+    request[_ANSWERED_IN] = receive.answered_in(request)
     target = receive.target(request)
     call = parse(target, rooms.types)
-    if call is None:
-        raise NotFound("Not found")
-    if call.ref is not None:
-        entry.account = call.ref.document_id
-    receive.refuse_web_pages(request)
     path = target.partition("?")[0]
-    methods = HANDLERS.get(call.endpoint, {})
+    if call is not None:
+        methods = HANDLERS.get(call.endpoint, {})
+        asked = Call(rooms, request, path, call.parameters, call.ref, entry, call.tenant, call.type)
+    elif scrolling.is_scroll(target):
+        methods = scrolling.HANDLERS
+        asked = Call(rooms, request, path, scrolling.query_of(target), None, entry)
+    else:
+        raise NotFound("Not found")
+    if asked.ref is not None:
+        entry.account = asked.ref.document_id
+    receive.refuse_web_pages(request)
     if not methods:
         raise NotFound(f"This version of the proxy does not offer {path}")
     if request.method == hdrs.METH_OPTIONS:
@@ -132,8 +155,7 @@ async def _answer(request: web.Request) -> web.Response:
             f" [{', '.join(methods)}]",
             list(methods),
         )
-    handler = methods[request.method]
-    return await handler(Call(rooms, request, path, call.parameters, call.ref, entry))
+    return await methods[request.method](asked)
 
 
 async def _leave_to_body(_: web.Request) -> None:
@@ -142,6 +164,8 @@ async def _leave_to_body(_: web.Request) -> None:
 
 async def _finish(request: web.Request, response: web.StreamResponse) -> None:
     entry = request.get(ENTRY)
+    if response.headers.get(hdrs.CONTENT_TYPE) == "application/json":
+        response.headers[hdrs.CONTENT_TYPE] = request.get(_ANSWERED_IN, "application/json")
     answer.finish_fields(
         response, request.app[_ROOMS].registry.product, entry.opaque_id if entry else None
     )

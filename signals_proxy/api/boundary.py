@@ -47,6 +47,8 @@ def boundary(audit: Audit, peer_of: PeerOf) -> Middleware:
         with audit.call(entry):
             response = await _answered(request, handler, entry)
             entry.status = response.status
+        if receive.takes_gzip(request) and isinstance(response, web.Response) and response.body:
+            response.enable_compression(web.ContentCoding.gzip)
         if receive.awaits_continue(request):
             # Whether the body still comes is the client's choice, and unknown to us: whatever
             # follows on this connection could be either a body or a request (RFC 9110 10.1.1).

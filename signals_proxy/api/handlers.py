@@ -5,9 +5,9 @@ belongs to. The first step is always :func:`_require`: nothing is read, told or 
 what everybody may know, which lies in no index, is told without.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
@@ -17,52 +17,31 @@ from signals_proxy.account import file as account_file
 from signals_proxy.account.account_type import SEALED_TEXT, AccountType
 from signals_proxy.account.body import Json
 from signals_proxy.account.file import PublicKey
-from signals_proxy.account.keyring import Keyring
 from signals_proxy.account.ref import Endpoint, Ref
 from signals_proxy.account.sealing import Integrity
+from signals_proxy.account.weakness import weaknesses
 from signals_proxy.api import parameters, receive
-from signals_proxy.api.answer import json_answer
+from signals_proxy.api.answer import json_answer, warned
 from signals_proxy.api.parameters import Guard
+from signals_proxy.api.rooms import Call, Rooms, require
+from signals_proxy.api.searching import search
 from signals_proxy.api.uninterrupted import uninterrupted
-from signals_proxy.authorization import Action, Authorizer
-from signals_proxy.errors import Forbidden, NotFound, Unauthenticated, VersionConflict
-from signals_proxy.registry import Registry, Version
-from signals_proxy.telemetry.audit import Entry
+from signals_proxy.authorization import Action
+from signals_proxy.errors import InUse, NotFound, VersionConflict
+from signals_proxy.registry import Version
 
-__all__ = ["HANDLERS", "Call", "Rooms"]
+__all__ = ["HANDLERS", "Call", "Handler", "Rooms"]
 
 _TRIES: Final = 5
 """How often a call without a guard is begun: another has to be quicker each time to defeat it."""
 
-_Outcome = tuple[str, dict[str, int]]
-"""The result of a call, and what is known of the version that it made."""
 
+class _Outcome(NamedTuple):
+    """The result of a call, what is known of the version that it made, and what is to be warned of."""
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the handlers work with. ``body_timeout_s`` bounds the arrival of one body."""
-
-    registry: Registry
-    keyring: Keyring
-    types: Mapping[str, AccountType]
-    authorizer: Authorizer
-    body_timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of the account API: the request, and what is known of it.
-
-    ``path`` is the request target without its query, for messages; ``ref`` the account that it is
-    about, if it is about one; ``entry`` the audit entry.
-    """
-
-    rooms: Rooms
-    request: web.Request
-    path: str
-    parameters: tuple[tuple[str, str], ...]
-    ref: Ref | None
-    entry: Entry
+    result: str
+    version: Mapping[str, int]
+    warnings: Sequence[str] = ()
 
 
 async def _get(call: Call) -> web.Response:
@@ -82,7 +61,7 @@ async def _get(call: Call) -> web.Response:
     if integrity is not Integrity.VERIFIED:
         body["remedy"] = integrity.remedy
     body["_source"] = document.redact(stored.account, account_type)
-    return json_answer(200, body, pretty=parameters.boolean(asked, "pretty"))
+    return json_answer(200, body, asked)
 
 
 async def _put(call: Call) -> web.Response:
@@ -91,7 +70,7 @@ async def _put(call: Call) -> web.Response:
     guard, dry_run = parameters.guard(asked), parameters.boolean(asked, "dry_run")
     account_type = schema.named(rooms.types, ref.type)
     body = account_body.parse(await receive.body(call.request, rooms.body_timeout_s))
-    result, version = await _tried(
+    result, version, warnings = await _tried(
         lambda: _written(rooms, ref, account_type, body, guard, dry_run=dry_run),
         1 if guard.is_set else _TRIES,
     )
@@ -99,9 +78,7 @@ async def _put(call: Call) -> web.Response:
     answer = {"_id": ref.document_id, **version, "result": result}
     if dry_run:
         answer["dry_run"] = True
-    return json_answer(
-        201 if result == "created" else 200, answer, pretty=parameters.boolean(asked, "pretty")
-    )
+    return warned(json_answer(201 if result == "created" else 200, answer, asked), warnings)
 
 
 async def _tried(act: Callable[[], Awaitable[_Outcome]], tries: int) -> _Outcome:
@@ -138,27 +115,30 @@ async def _written(
     )
     draft = document.merge(body, before, account_type, ref, opened)
     account = account_type.validate(draft)
+    weak = weaknesses(account_type, account, datetime.now(UTC).date())
     if stored is None:
         if dry_run:  # of which version it would be is not known: a deleted one's may go on
             await rooms.registry.check()  # a PUT is refused by an index that is not ours
-            return "created", {}
+            return _Outcome("created", {}, weak)
         sealed = sealing.seal(account, rooms.keyring)
-        return "created", _version(await uninterrupted(rooms.registry.put(sealed, None)))
+        version = await uninterrupted(rooms.registry.put(sealed, None))
+        return _Outcome("created", _version(version), weak)
     if document.changes_nothing(draft, account):
-        return "noop", _version(stored.version)
+        return _Outcome("noop", _version(stored.version), weak)
     if dry_run:
-        return "updated", {"_version": stored.version.version + 1}
+        return _Outcome("updated", {"_version": stored.version.version + 1}, weak)
     sealed = sealing.seal(account, rooms.keyring)
-    return "updated", _version(await uninterrupted(rooms.registry.put(sealed, stored.version)))
+    version = await uninterrupted(rooms.registry.put(sealed, stored.version))
+    return _Outcome("updated", _version(version), weak)
 
 
 async def _delete(call: Call) -> web.Response:
     rooms, ref = call.rooms, await _require(call, Action.DELETE)
     asked = parameters.known(call.path, call.parameters)
-    result, version = await _tried(lambda: _deleted(rooms, ref), _TRIES)
+    result, version, _ = await _tried(lambda: _deleted(rooms, ref), _TRIES)
     call.entry.result = result
     answer = {"_id": ref.document_id, **version, "result": result}
-    return json_answer(200, answer, pretty=parameters.boolean(asked, "pretty"))
+    return json_answer(200, answer, asked)
 
 
 async def _deleted(rooms: Rooms, ref: Ref) -> _Outcome:
@@ -166,40 +146,56 @@ async def _deleted(rooms: Rooms, ref: Ref) -> _Outcome:
     stored = await rooms.registry.get(ref)
     if stored is None:
         raise NotFound("Not found")
+    if await rooms.registry.watches.use(ref):
+        raise InUse("The account is still in use")
     version = await uninterrupted(rooms.registry.delete(ref, stored.version))
-    return "deleted", {"_version": version.version}
+    return _Outcome("deleted", {"_version": version.version})
 
 
 async def _key(call: Call) -> web.Response:
-    call.entry.action = "key"
-    asked = parameters.known(call.path, call.parameters)
     key = PublicKey.of(call.rooms.keyring)
-    body = {"key": key.line, "fingerprint": key.fingerprint}
-    return json_answer(200, body, pretty=parameters.boolean(asked, "pretty"))
+    return _told(call, "key", {"key": key.line, "fingerprint": key.fingerprint})
+
+
+async def _schemas(call: Call) -> web.Response:
+    return _told(call, "schema", call.rooms.published.schemas)
+
+
+async def _schema(call: Call) -> web.Response:
+    found = call.rooms.published.schemas.get(call.type or "")
+    if found is None:
+        raise NotFound(f"There is no such type: {', '.join(call.rooms.types)}")
+    return _told(call, "schema", found)
+
+
+async def _openapi(call: Call) -> web.Response:
+    return _told(call, "openapi", call.rooms.published.openapi)
+
+
+def _told(call: Call, action: str, body: Mapping[str, Any]) -> web.Response:
+    """Answer with what everybody may know."""
+    call.entry.action = action
+    return json_answer(200, body, parameters.known(call.path, call.parameters))
 
 
 Handler = Callable[[Call], Awaitable[web.Response]]
 
 HANDLERS: Final[Mapping[Endpoint, Mapping[str, Handler]]] = {
     Endpoint.ACCOUNT: {"GET": _get, "HEAD": _get, "PUT": _put, "DELETE": _delete},
+    Endpoint.SEARCH: {"GET": search, "POST": search},
+    Endpoint.SCHEMA: {"GET": _schemas, "HEAD": _schemas},
+    Endpoint.SCHEMA_TYPE: {"GET": _schema, "HEAD": _schema},
+    Endpoint.OPENAPI: {"GET": _openapi, "HEAD": _openapi},
     Endpoint.KEY: {"GET": _key, "HEAD": _key},
 }
 """Which method of which endpoint is whose; the order of the methods is that of ``Allow``."""
 
 
 async def _require(call: Call, action: Action) -> Ref:
-    """Ask the authorizer, and note what it says. Return the account. Raises what it raises."""
-    entry, ref = call.entry, call.ref
+    """Ask whether the caller may do this to the account, and return the account."""
+    ref = call.ref
     assert ref is not None  # noqa: S101  a target that has this handler names an account
-    entry.action = action.value
-    caller = receive.caller(call.request, entry.address)
-    try:
-        identity = await call.rooms.authorizer.require(action, ref, ref.tenant, caller)
-    except (Unauthenticated, Forbidden):
-        entry.allowed = False
-        raise
-    entry.allowed = True
-    entry.user = identity.name
+    await require(call, action, ref, ref.tenant)
     return ref
 
 

@@ -7,13 +7,15 @@ from difflib import get_close_matches
 from typing import Final
 
 from signals_proxy.account.ref import Ref
+from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import InvalidParameter, VersionConflict
 from signals_proxy.registry import Version
 
 __all__ = ["COMMON", "PUT", "Guard", "boolean", "guard", "known"]
 
-COMMON: Final = frozenset({"pretty", "human", "error_trace"})
-"""Understood by every call. Only ``pretty`` changes anything: nothing of ours has other forms."""
+_SWITCHES: Final = frozenset({"pretty", "human", "error_trace"})
+COMMON: Final = _SWITCHES | {"filter_path"}
+"""Understood by every call. ``human`` and ``error_trace`` change nothing: we have no other forms."""
 
 PUT: Final = frozenset({"op_type", "if_seq_no", "if_primary_term", "dry_run"})
 
@@ -38,8 +40,9 @@ def known(
     if len(found) != len(parameters):
         twice = sorted({name for name, _ in parameters if _count(parameters, name) > 1})
         raise InvalidParameter(f"request [{path}] repeats a parameter: [{'], ['.join(twice)}]")
-    for name in COMMON:
+    for name in _SWITCHES:
         boolean(found, name)
+    filtered({}, found.get("filter_path", ""))  # before anything is done
     return found
 
 

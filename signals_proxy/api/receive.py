@@ -23,12 +23,25 @@ from signals_proxy.errors import (
 )
 from signals_proxy.secret import CREDENTIAL_FIELDS, Secret
 
-__all__ = ["awaits_continue", "body", "caller", "one_field", "refuse_web_pages", "target"]
+__all__ = [
+    "answered_in",
+    "awaits_continue",
+    "body",
+    "caller",
+    "is_json",
+    "one_field",
+    "refuse_web_pages",
+    "takes_gzip",
+    "target",
+]
 
-# RFC 9110 8.3.1: type "/" subtype, then parameters; which ones does not matter here.
+# RFC 9110 8.3.1: type "/" subtype, then parameters, only one of which matters here.
 _MEDIA_TYPE: Final = re.compile(
-    r"\s*application/(?:json|vnd\.elasticsearch\+json)\s*(?:;.*)?", re.IGNORECASE
+    r"\s*(?P<type>application/(?:json|vnd\.elasticsearch\+json))\s*(?:;.*)?", re.IGNORECASE
 )
+_COMPATIBLE: Final = re.compile(r";\s*compatible-with\s*=\s*([^;\s]*)", re.IGNORECASE)
+_COMPATIBLE_WITH: Final = ("9", "8")
+_NOT_AT_ALL: Final = re.compile(r"\s*q\s*=\s*0(?:\.0*)?\s*", re.IGNORECASE)
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _CONTINUED: Final = web.RequestKey("continued", bool)
 
@@ -78,6 +91,46 @@ def awaits_continue(request: web.Request) -> bool:
     )
 
 
+def is_json(media_type: str) -> bool:
+    """Tell whether it is one of those that bodies may have."""
+    return _MEDIA_TYPE.fullmatch(media_type) is not None
+
+
+def answered_in(request: web.Request) -> str:
+    """Return the media type of the answer: the one asked for, if it is one of ours, or JSON.
+
+    As in Elasticsearch what is not understood is not asked for, and who asks for nothing gets the
+    media type of the body. Raises :class:`InvalidParameter` for versions that are not spoken.
+    """
+    wanted = "application/json"
+    for name in (hdrs.CONTENT_TYPE, hdrs.ACCEPT):
+        for value in request.headers.getall(name, []):
+            found = _MEDIA_TYPE.fullmatch(value)
+            if found is None or "," in value:
+                continue
+            wanted = found["type"].lower()
+            version = _COMPATIBLE.search(value)
+            if version is None or wanted == "application/json":
+                continue
+            if version[1] not in _COMPATIBLE_WITH:
+                raise InvalidParameter(
+                    f"Invalid media-type value on headers [{name}]: {name} version must be either"
+                    f" version {' or '.join(_COMPATIBLE_WITH)}, but found {version[1][:64]}."
+                )
+            wanted += f";compatible-with={version[1]}"
+    return wanted
+
+
+def takes_gzip(request: web.Request) -> bool:
+    """Tell whether the answer may be gzip: nobody gets it who did not name it."""
+    for value in request.headers.getall(hdrs.ACCEPT_ENCODING, []):
+        for coding in value.split(","):
+            name, _, weight = coding.partition(";")
+            if name.strip().lower() == "gzip":
+                return _NOT_AT_ALL.fullmatch(weight) is None
+    return False
+
+
 async def body(request: web.Request, timeout_s: float) -> bytes:
     """Return the body, inflated if it came as gzip.
 
@@ -88,7 +141,7 @@ async def body(request: web.Request, timeout_s: float) -> bytes:
     is_gzip = _coding(request)
     if request.can_read_body or hdrs.CONTENT_TYPE in request.headers:
         types = request.headers.getall(hdrs.CONTENT_TYPE, [])
-        if len(types) != 1 or not _MEDIA_TYPE.fullmatch(types[0]):
+        if len(types) != 1 or not is_json(types[0]):
             raise WrongMediaType("Accounts must be of content type application/json")
     if (request.content_length or 0) > MAX_BODY:
         raise _too_large()

@@ -188,8 +188,10 @@ def _paths(folder: Path) -> Iterator[Path]:
 
 
 def show(changes: Sequence[Change], types: Mapping[str, AccountType]) -> None:
-    """Print what the changes change."""
+    """Print what the changes change, and warn of accounts that are weak."""
     for change in changes:
+        for warning in change.warnings:
+            tell(f"warning: {shown(change.wanted.ref.document_id)}: {warning}")
         if mark := _MARKS.get(change.result):
             click.echo(f"{mark} {shown(change.wanted.ref.document_id)}")
             for line in difference(change, types[change.wanted.ref.type]):

@@ -40,12 +40,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a PUT would do. ``before`` are the stored attributes; None if there is no account."""
+    """What a PUT would do. ``before`` are the stored attributes; None if there is no account.
+
+    ``warnings`` say what is weak about the account.
+    """
 
     wanted: Wanted
     before: Mapping[str, Json] | None
     guard: str
     result: str
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ async def _checked(remote: Remote, wanted: Wanted, *, overwrite: bool) -> Change
         return Refusal(wanted, answer)
     match answer.body:
         case {"result": "created" | "updated" | "noop" as result, "dry_run": True}:
-            return Change(wanted, before, guard, result)
+            return Change(wanted, before, guard, result, answer.warnings)
         case _:
             account = shown(wanted.ref.document_id)
             raise Refused(

@@ -10,9 +10,10 @@ Rules of the file:
 import io
 import json
 import os
+import re
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -39,16 +40,20 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
 _LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one answer; a page of a search has up to a hundred accounts."""
 
+_MOST_WARNINGS: Final = 100
+_WARNING: Final = re.compile(r'[0-9]{3} \S+ "([^"\\]*)"')
+
 # What a call can make of its own: everything else ends it.
 _EXPECTED: Final = frozenset({200, 201, 400, 404, 405, 409, 413, 415})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered."""
+    """What a server answered; ``warnings`` are the texts of the first few ``Warning`` fields."""
 
     status: int
     body: Mapping[str, Json] = field(repr=False)
+    warnings: Sequence[str] = ()
 
     @property
     def error(self) -> str:
@@ -102,10 +107,11 @@ class Remote:
                 allow_redirects=False,
             ) as answer:
                 status, text = answer.status, await self._text(answer)
+                warnings = _warnings(answer.headers.getall("Warning", []))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Its cause holds the request's head, and so the credentials.
             raise self._failed(error) from None
-        return self._judged(status, text, method, path)
+        return replace(self._judged(status, text, method, path), warnings=warnings)
 
     async def _text(self, answer: aiohttp.ClientResponse) -> bytes:
         text = bytearray()
@@ -159,6 +165,11 @@ def _reason(error: OSError) -> str:
     # asyncio puts words of its own, and the address, into the error.
     known = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
     return (known or "unknown error").lower()
+
+
+def _warnings(values: Sequence[str]) -> list[str]:
+    found = [_WARNING.fullmatch(value) for value in values[:_MOST_WARNINGS]]
+    return [shown(match[1]) for match in found if match]
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -20,10 +20,13 @@ __all__ = ["worker"]
 @click.command(hidden=True)
 @click.option("--config", "file", type=click.Path(path_type=Path), required=True)
 @click.option("--sockets", required=True, help="Descriptors of the listening sockets.")
+@click.option("--accounts", default="", help="Descriptors of those for the account API alone.")
 @click.option("--status", type=int, required=True, help="Descriptor of the status pipe.")
 @click.option("--orders", type=int, required=True, help="Descriptor of the pipe with orders.")
 @click.pass_context
-def worker(context: click.Context, file: Path, sockets: str, status: int, orders: int) -> None:
+def worker(
+    context: click.Context, file: Path, sockets: str, accounts: str, status: int, orders: int
+) -> None:
     """Serve inherited sockets until told to stop, or until the supervisor is gone.
 
     What the configuration consists of is read from standard input.
@@ -32,9 +35,12 @@ def worker(context: click.Context, file: Path, sockets: str, status: int, orders
     pipe = StatusPipe(status)
     try:
         settings = config.load(file, os.environ, Sources(sys.stdin.buffer.read()))
-        listeners = [socket.socket(fileno=int(each)) for each in sockets.split(",")]
+        everything, alone = (
+            [socket.socket(fileno=int(each)) for each in share.split(",") if each]
+            for share in (sockets, accounts)
+        )
         with settings.locating():
-            uvloop.run(server.serve(settings, listeners, pipe, orders))
+            uvloop.run(server.serve(settings, everything, alone, pipe, orders))
     except ConfigError as error:
         # The supervisor says it, once for all workers.
         pipe.tell(Failed.of(error))

@@ -65,12 +65,14 @@ class KeyringText:
 class Settings:
     """All settings of a proxy, checked, with their defaults.
 
-    ``file`` is where they came from, ``lines`` where each that is in it stands.
+    ``file`` is where they came from, ``lines`` where each that is in it stands. ``accounts`` is where
+    the account API alone is served, if anywhere.
     """
 
     file: Path
     lines: Mapping[str, int]
     listen: tuple[Address, ...]
+    accounts: tuple[Address, ...]
     workers: int
     insecure: bool
     upstream: Upstream
@@ -177,21 +179,31 @@ def _contradictions(values: Mapping[str, Any]) -> list[Problem]:
         place = ("upstream", trust[0])
         remedy = "name the hosts with https://, or take this setting away"
         found.append(Problem(place, "no host is reached by https", remedy))
+    listeners: dict[Place, Address] = {
+        ("listen", position): each for position, each in enumerate(values["listen"])
+    }
+    for own in _accounts(values):
+        place = ("accounts", "listen")
+        others = [*values["listen"], values["health"]["listen"]]
+        if own.port and any(own.takes_in(each) or each.takes_in(own) for each in others):
+            remedy = "choose another port"
+            found.append(Problem(place, f"{own} is another listener's as well", remedy))
+        listeners[place] = own
     for position, host in enumerate(upstream["hosts"]):
         node = address(host.partition("://")[2])
-        if any(listening.takes_in(node) for listening in values["listen"]):
+        if any(listening.takes_in(node) for listening in listeners.values()):
             place = ("upstream", "hosts", position)
             remedy = "name the cluster's own address, or listen on another port"
             found.append(Problem(place, f"{node} is the proxy itself", remedy))
     if values["authorization"]["backend"] == "none" and not values["insecure"]:
-        for position, listening in enumerate(values["listen"]):
+        for place, listening in listeners.items():
             if not listening.is_loopback:
                 found.append(
                     Problem(
-                        ("listen", position),
+                        place,
                         f"with authorization.backend none, everybody who reaches {listening} could"
                         " read, change and delete every account",
-                        "listen on a loopback address such as 127.0.0.1:9201, or allow it"
+                        f"listen on a loopback address such as 127.0.0.1:{listening.port}, or allow it"
                         " with `insecure: true`",
                     )
                 )
@@ -230,6 +242,7 @@ def _settings(
         file=file,
         lines=lines,
         listen=values["listen"],
+        accounts=_accounts(values),
         workers=values["workers"],
         insecure=values["insecure"],
         upstream=Upstream(
@@ -255,6 +268,11 @@ def _settings(
             drain_s=limits["drain"],
         ),
     )
+
+
+def _accounts(values: Mapping[str, Any]) -> tuple[Address, ...]:
+    listening = values["accounts"].get("listen")
+    return () if listening is None else (listening,)
 
 
 def _authorities(file: Path, sources: Sources) -> str:

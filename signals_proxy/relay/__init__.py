@@ -4,7 +4,8 @@ It knows nothing of accounts: which destination a request has is decided by a fu
 given. Read ``head``, ``body``, ``client``, ``node``, ``pool``, ``relay``, in this order.
 """
 
+from signals_proxy.relay.deciding import ByBody
 from signals_proxy.relay.pool import Cluster, Destination, LocalServer, Upstream
 from signals_proxy.relay.relay import Limits, Relay
 
-__all__ = ["Cluster", "Destination", "Limits", "LocalServer", "Relay", "Upstream"]
+__all__ = ["ByBody", "Cluster", "Destination", "Limits", "LocalServer", "Relay", "Upstream"]

@@ -21,6 +21,7 @@ import re
 from typing import Final, Protocol, cast
 
 from signals_proxy.errors import SignalsError
+from signals_proxy.relay.deciding import ByBody, DecidingExchange
 from signals_proxy.relay.exchange import Exchange
 from signals_proxy.relay.head import Malformed, Request, refuse_early
 from signals_proxy.relay.pool import Destination
@@ -74,7 +75,7 @@ class Switchboard(Protocol):
     draining: bool
     retiring: bool
 
-    def understand(self, head: bytes) -> tuple[Request, Destination]:
+    def understand(self, head: bytes) -> tuple[Request, Destination | ByBody]:
         """Return what a head means and where it goes. Raises ``Malformed``, ``SignalsError``."""
         ...
 
@@ -213,7 +214,10 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(error.status, error, is_head=data.startswith(b"HEAD "))
         else:
             self._phase = EXCHANGING
-            self._exchange = Exchange(self, request, destination, head)
+            if isinstance(destination, ByBody):
+                self._exchange = DecidingExchange(self, request, destination, head)
+            else:
+                self._exchange = Exchange(self, request, destination, head)
             self._exchange.begin(data[end:])
 
     def _limit_head(self, size: int) -> None:

@@ -6,8 +6,8 @@ An exchange has two halves, which may end in either order:
     phase         what has happened                      what comes next
     ============  =====================================  ==========================================
     CALLING       a head came; its destination is being  a connection: ANSWERING; none: an answer
-                  connected to                           of our own, and the client's connection
-                                                         closes
+                  chosen (see ``deciding``), or          of our own, and the client's connection
+                  connected to                           closes
     ANSWERING     the head was sent                      both halves whole: the connection's next
                                                          exchange; the answer whole before the
                                                          request: the client's connection closes;
@@ -140,6 +140,9 @@ class Exchange:
         elif rest:
             self._client.read_ahead(rest)
             rest = b""
+        self._start(rest)
+
+    def _start(self, rest: bytes) -> None:
         node = self._destination.idle(self._client.peer)
         if node is None:
             self._call(rest)

@@ -9,6 +9,7 @@ __all__ = ["refusal"]
 
 _REASONS: Final = {
     400: "Bad Request",
+    404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",

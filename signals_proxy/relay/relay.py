@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from signals_proxy.relay.client import Awaited, ClientConnection
+from signals_proxy.relay.deciding import ByBody
 from signals_proxy.relay.head import Request, parse_request
 from signals_proxy.relay.memory import Memory
 from signals_proxy.relay.pool import Destination
@@ -36,13 +37,14 @@ class Limits:
 class Relay:
     """Makes the protocols of a listener's connections: pass it to ``loop.create_server``.
 
-    ``route`` names the destination of a request target, or raises a ``SignalsError`` to refuse it.
+    ``route`` names the destination of a request target, or how its body decides on it, or raises a
+    ``SignalsError`` to refuse it.
     Every one of ``destinations`` is closed with the relay.
     """
 
     def __init__(
         self,
-        route: Callable[[str], Destination],
+        route: Callable[[str], Destination | ByBody],
         destinations: Sequence[Destination],
         limits: Limits,
     ) -> None:
@@ -128,7 +130,7 @@ class Relay:
         for destination in self._destinations:
             destination.close()
 
-    def _understand(self, head: bytes) -> tuple[tuple[Request, Destination], bool]:
+    def _understand(self, head: bytes) -> tuple[tuple[Request, Destination | ByBody], bool]:
         request, target = parse_request(head)
         return (request, self._route(target)), len(request.cuts) <= _MEMORABLE_CUTS
 

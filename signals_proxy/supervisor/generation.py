@@ -34,12 +34,15 @@ def pause_before(start: int) -> float:
 
 
 class Generation:
-    """Keeps one worker running for each set of sockets."""
+    """Keeps one worker running for each set of ``sockets``, with its set of ``accounts``, which are
+    for the account API alone.
+    """
 
     def __init__(
         self,
         command: Sequence[str],
         sockets: Sequence[Sequence[socket.socket]],
+        accounts: Sequence[Sequence[socket.socket]],
         record: bytes,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
@@ -47,6 +50,7 @@ class Generation:
         self.workers: list[WorkerProcess] = []
         self._command = command
         self._sockets = sockets
+        self._accounts = accounts
         self._record = record
         self._changed = changed
         self._start_limit_s = start_limit_s
@@ -133,6 +137,7 @@ class Generation:
         worker = await WorkerProcess.start(
             self._command,
             self._sockets[position],
+            self._accounts[position],
             self._record,
             self._changed,
             self._start_limit_s,

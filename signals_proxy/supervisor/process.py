@@ -53,11 +53,14 @@ class WorkerProcess:
         cls,
         command: Sequence[str],
         sockets: Sequence[socket.socket],
+        accounts: Sequence[socket.socket],
         record: bytes,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
     ) -> "WorkerProcess":
-        """Start ``command`` with the sockets and the record of its configuration.
+        """Start ``command`` with its sockets and the record of its configuration.
+
+        ``accounts`` are the sockets for the account API alone.
 
         ``changed`` is called whenever it tells something.
 
@@ -67,15 +70,16 @@ class WorkerProcess:
         """
         status_end, its_status = os.pipe()
         its_orders, orders_end = os.pipe()
-        listeners = [listener.fileno() for listener in sockets]
+        listeners, alone = ([each.fileno() for each in share] for share in (sockets, accounts))
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 f"--sockets={','.join(map(str, listeners))}",
+                f"--accounts={','.join(map(str, alone))}",
                 f"--status={its_status}",
                 f"--orders={its_orders}",
                 stdin=subprocess.PIPE,
-                pass_fds=(*listeners, its_status, its_orders),
+                pass_fds=(*listeners, *alone, its_status, its_orders),
                 # Ctrl-C at the terminal is for the supervisor, which then drains its workers.
                 start_new_session=True,
             )

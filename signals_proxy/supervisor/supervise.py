@@ -89,6 +89,10 @@ def _load(file: Path, environ: Mapping[str, str], sources: Sources) -> _Loaded:
     return _Loaded(settings, sources.record(), keys)
 
 
+def _named(sockets: listeners.Sockets) -> str:
+    return ",".join(str(listeners.bound(same[0])) for same in sockets.values())
+
+
 class _Supervisor:
     def __init__(
         self, file: Path, environ: Mapping[str, str], command: Sequence[str] | None
@@ -101,6 +105,7 @@ class _Supervisor:
         self._serving: Generation | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._sockets: listeners.Sockets = {}
+        self._accounts: listeners.Sockets = {}
         self._runner = web.AppRunner(health.application(self._health), access_log=None)
         self._health_at: tuple[Address, asyncio.Server] | None = None
         self._stop = asyncio.Event()
@@ -130,10 +135,12 @@ class _Supervisor:
             _log.info("draining", limit_s=max(limits, default=0.0))
             # /ready says so since the signal; only now the sockets close, here and in the workers.
             listeners.close(self._sockets)
+            listeners.close(self._accounts)
             await asyncio.gather(*(it.stop(of.limit_s) for it, of in self._generations.items()))
             await asyncio.gather(*self._retiring)
         finally:
             listeners.close(self._sockets)
+            listeners.close(self._accounts)
             if self._health_at is not None:
                 self._health_at[1].close()
             await self._runner.cleanup()
@@ -178,10 +185,15 @@ class _Supervisor:
             async with contextlib.AsyncExitStack() as undo:
                 sockets = listeners.bind(settings.listen, settings.workers, self._sockets)
                 undo.callback(listeners.close, sockets, self._sockets)
+                accounts = listeners.bind(
+                    settings.accounts, settings.workers, self._accounts, "accounts.listen"
+                )
+                undo.callback(listeners.close, accounts, self._accounts)
                 health_at = await self._health_listener(settings.health, undo)
                 generation = Generation(
                     self._command,
                     listeners.spread(sockets, settings.workers),
+                    listeners.spread(accounts, settings.workers),
                     new.record,
                     self._tell,
                 )
@@ -199,7 +211,8 @@ class _Supervisor:
         self._number += 1
         _log.info(
             "serving",
-            addresses=",".join(str(listeners.bound(same[0])) for same in sockets.values()),
+            addresses=_named(sockets),
+            **({"accounts": _named(accounts)} if accounts else {}),
             workers=settings.workers,
             generation=self._number,
         )
@@ -209,7 +222,8 @@ class _Supervisor:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
         listeners.close(self._sockets, sockets)
-        self._sockets = sockets
+        listeners.close(self._accounts, accounts)
+        self._sockets, self._accounts = sockets, accounts
         if self._health_at and self._health_at != health_at:
             self._health_at[1].close()
         self._health_at = health_at

@@ -31,7 +31,7 @@ def shown(document_id, source):
     """Hide one account, and of the others all but two members."""
     if document_id == "email/hidden":
         return None
-    return {name: source[name] for name in ("type", "host")}
+    return {"integrity": "failed", "_source": {name: source[name] for name in ("type", "host")}}
 
 
 def found(*hits, **members):
@@ -68,6 +68,7 @@ SHOWN = {
     "_index": ".signals_accounts",
     "_id": "email/a",
     "_score": 1.5,
+    "integrity": "failed",
     "_source": {"type": "email", "host": "h"},
 }
 

@@ -96,14 +96,9 @@ async def test_options(client: Any) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "_search",
-        "tenant/_search",
         "email/default/_test",
         "email/default/_send",
         "email/default/_status",
-        "_schema",
-        "_schema/email",
-        "_openapi",
     ],
 )
 async def test_what_is_not_offered_yet(client: Any, method: str, path: str) -> None:

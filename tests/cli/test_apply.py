@@ -51,7 +51,8 @@ async def test_five_hundred(
 ) -> None:
     """A dry run writes nothing, not even an index; the second run of 500 sealed files neither."""
     for number in range(500):
-        account = {"_name": f"a{number}", **EMAIL, "user": "u", "password": f"hunter{number}"}
+        login = {"enable_tls": True, "user": "u", "password": f"hunter{number}"}
+        account = {"_name": f"a{number}", **EMAIL, **login}
         sealed = seal_file(account, types, PublicKey.of(keyring))
         assert sealed is not None
         del account["password"]
@@ -90,6 +91,8 @@ async def test_difference(apply: Run, files: Path, canary: Callable[..., str]) -
     assert result.stderr == (
         "signals-proxy: warning: 1 of 3 files hold secrets in clear, and are written each time;"
         " 'signals-proxy seal' seals them\n"
+        "signals-proxy: warning: email/b: password: travels in clear; set enable_start_tls or"
+        " enable_tls\n"
     )
 
 

@@ -42,7 +42,7 @@ async def test_all_pages(
     """Accounts of all pages arrive, sealed; credentials go to the server that they are for."""
     password, theirs, ours = canary("password"), canary("theirs"), canary("ours")
     reference.pages = [
-        email("a", user="u", password=password),
+        email("a", user="u", password=password, enable_tls=True),
         {"slack/b c": {"type": "slack", "_name": "b c", "url": f"https://x.test/{password}"}},
     ]
     environ = {

@@ -179,6 +179,29 @@ class TestErrors:
                 ),
             ),
             (
+                MINIMAL + "accounts:\n  listen: 127.0.0.1:9200\n",
+                (
+                    "2: upstream.hosts.0: 127.0.0.1:9200 is the proxy itself"
+                    " | name the cluster's own address, or listen on another port"
+                ),
+            ),
+            (
+                MINIMAL + "accounts:\n  listen: localhost:9201\n",
+                "8: accounts.listen: localhost:9201 is another listener's as well | choose another port",
+            ),
+            (
+                MINIMAL + "accounts:\n  listen: 127.0.0.1:9203\n",
+                "8: accounts.listen: 127.0.0.1:9203 is another listener's as well | choose another port",
+            ),
+            (
+                MINIMAL + "accounts:\n  listen: 0.0.0.0:9202\n",
+                (
+                    "8: accounts.listen: with authorization.backend none, everybody who reaches"
+                    " 0.0.0.0:9202 could read, change and delete every account | listen on a loopback"
+                    " address such as 127.0.0.1:9202, or allow it with `insecure: true`"
+                ),
+            ),
+            (
                 MINIMAL + "listen:\n- 127.0.0.1:1\n- 0.0.0.0:9201\n",
                 (
                     "9: listen.1: with authorization.backend none, everybody who reaches 0.0.0.0:9201"

@@ -28,6 +28,7 @@ class TestWholeFiles:
         settings = load(MINIMAL)
         assert (Address("127.0.0.1", 9201),) == settings.listen
         assert Address("127.0.0.1", 9203) == settings.health
+        assert settings.accounts == ()
         assert settings.workers == 1
         assert settings.insecure is False
         assert Upstream(hosts=("http://127.0.0.1:9200",)) == settings.upstream
@@ -59,6 +60,7 @@ registry:
 keyring: {{file: {tmp_path}/ring}}
 authorization: {{backend: none, hostnames: [proxy.test]}}
 health: {{listen: "localhost:3"}}
+accounts: {{listen: 127.0.0.3:4}}
 limits:
   head_size: 1kb
   response_head_size: 2mb
@@ -70,6 +72,7 @@ limits:
         )
         assert (Address("::1", 1), Address("127.0.0.2", 2)) == settings.listen
         assert Address("localhost", 3) == settings.health
+        assert (Address("127.0.0.3", 4),) == settings.accounts
         assert settings.workers == 3
         assert settings.insecure is True
         assert settings.upstream == Upstream(

@@ -1,0 +1,79 @@
+"""What a handler works with: the other rooms, one call, and the question that comes first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.keyring import Keyring
+from signals_proxy.account.ref import Ref
+from signals_proxy.api import receive
+from signals_proxy.authorization import Action, Authorizer
+from signals_proxy.errors import Forbidden, Unauthenticated
+from signals_proxy.registry import Registry
+from signals_proxy.telemetry.audit import Entry
+
+__all__ = ["Call", "Published", "Rooms", "require"]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What everybody is told: the schema of each type by its name, and the OpenAPI document."""
+
+    schemas: Mapping[str, Any]
+    openapi: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the handlers work with.
+
+    ``body_timeout_s`` bounds the arrival of one body; ``fields`` are those that can be searched, as
+    ``query.searchable`` says.
+    """
+
+    registry: Registry
+    keyring: Keyring
+    types: Mapping[str, AccountType]
+    authorizer: Authorizer
+    body_timeout_s: float
+    fields: Mapping[str, str]
+    published: Published
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the account API: the request, and what is known of it.
+
+    ``path`` is the request target without its query, for messages; ``ref`` the account that it is
+    about, if it is about one, ``tenant`` that of a search and ``type`` that of a schema; ``entry``
+    the audit entry.
+    """
+
+    rooms: Rooms
+    request: web.Request
+    path: str
+    parameters: tuple[tuple[str, str], ...]
+    ref: Ref | None
+    entry: Entry
+    tenant: str | None = None
+    type: str | None = None
+
+
+async def require(call: Call, action: Action, ref: Ref | None, tenant: str | None) -> None:
+    """Ask the authorizer, and note what it says; ``ref`` and ``tenant`` as it takes them.
+
+    Raises what it raises.
+    """
+    entry = call.entry
+    entry.action = action.value
+    caller = receive.caller(call.request, entry.address)
+    try:
+        identity = await call.rooms.authorizer.require(action, ref, tenant, caller)
+    except (Unauthenticated, Forbidden):
+        entry.allowed = False
+        raise
+    entry.allowed = True
+    entry.user = identity.name
