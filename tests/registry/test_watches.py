@@ -186,7 +186,8 @@ class TestOpenSearch:
     ) -> None:
         """Cannot know that there are none, and is told what to permit."""
         user = User("blind", "Known-to-this-file-3")
-        opensearch.add_user(user, registry_role(index))
+        role = registry_role(index)
+        opensearch.add_user(user, {**role, "index_permissions": role["index_permissions"][:1]})
         registry = connected(opensearch.url, RegistrySettings(index, user.credentials))
         with pytest.raises(Unavailable, match=r"read \.signals_watches \(403 .*give the user"):
             await used(registry, Ref("email", "ops"))
