@@ -211,3 +211,19 @@ def test_any_query_is_read_or_refused_and_names_searchable_fields_only(query):
         assert {*named_fields(found)} <= {*FIELDS, "_id"}
         assert found == read(found, FIELDS)
         json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"query_string": {"query": 1}}, "requires [query], which is text"),
+        ({"multi_match": {"query": "a", "fields": ["host"] * 2000}}, "fields"),
+        ({"terms": {"host": {"index": "other", "id": "1", "path": "x"}}}, "none are looked up"),
+        ({"terms": {"host": "a"}}, "takes an array of values"),
+        ({"terms": {"host": ["a"], "port": [1]}}, "takes one field, found 2"),
+        ({"ids": {"values": [{}]}}, "requires an array of values"),
+        ({"multi_match": {"query": "a", "fields": ["host^x"]}}, "failed to parse the boost"),
+    ],
+)
+def test_what_is_said(query, told):
+    assert told in refused(query)

@@ -272,3 +272,8 @@ def test_any_body_is_a_search_or_an_error_and_only_what_is_listed_is_sent(body, 
         assert request["query"]["bool"].keys() == {"must", "filter"}
         sorts = {name for it in request.get("sort", []) for name in it}
         assert sorts <= {*FIELDS, "_score", "_doc"}
+
+
+def test_a_mode_that_is_none():
+    with pytest.raises(InvalidBody, match="mode"):
+        parse({"sort": [{"port": {"mode": "sideways"}}]}, {}, None, FIELDS)
