@@ -13,7 +13,7 @@ import click
 
 from signals_proxy.account import keyring
 from signals_proxy.account.file import PublicKey
-from signals_proxy.cli.options import config_option, health_option
+from signals_proxy.cli.options import OF_THE_PROXIES, config_option, health_option
 from signals_proxy.cli.voice import tell, tell_hint
 from signals_proxy.errors import ConfigError
 
@@ -65,7 +65,7 @@ def generate(file: Path | None, grown: Path | None) -> None:
 
 
 @keys.command
-@config_option
+@config_option(OF_THE_PROXIES)
 def public(file: Path) -> None:
     """Print the public key with which account files are sealed for this registry."""
     from signals_proxy.cli import rotation  # noqa: PLC0415
@@ -77,7 +77,7 @@ def public(file: Path) -> None:
 
 
 @keys.command
-@config_option
+@config_option(OF_THE_PROXIES)
 @health_option
 @click.pass_context
 def status(context: click.Context, file: Path, urls: tuple[str, ...]) -> None:

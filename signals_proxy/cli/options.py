@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["config_option", "health_option"]
+__all__ = ["OF_THE_PROXIES", "config_option", "health_option"]
+
+OF_THE_PROXIES: Final = "The configuration of the proxies; it names the keyring and the cluster."
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -23,16 +25,16 @@ class _Url(click.ParamType[str, Any]):
             self.fail(f"{value!r} is no URL such as http://10.0.0.1:9203", param, ctx)
 
 
-def config_option(command: _Command) -> _Command:
-    """Add ``--config``, as ``file``."""
+def config_option(tells: str) -> Callable[[_Command], _Command]:
+    """Add ``--config``, as ``file``; the help ``tells`` what for."""
     return click.option(
         "--config",
         "file",
         type=click.Path(path_type=Path),
         required=True,
         metavar="FILE",
-        help="The configuration of the proxies; it names the keyring and the cluster.",
-    )(command)
+        help=tells,
+    )
 
 
 def health_option(command: _Command) -> _Command:

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import click
 
 from signals_proxy import config
+from signals_proxy.cli.options import config_option
 from signals_proxy.cli.voice import tell, tell_error, tell_hint
 from signals_proxy.config import Address
 from signals_proxy.errors import ConfigError
@@ -31,14 +32,7 @@ _BY_HAND: Final = "send SIGHUP to the proxy yourself: kill -HUP PID, or systemct
 
 
 @click.command
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The configuration with which the proxy was started.",
-)
+@config_option("The configuration with which the proxy was started.")
 @click.pass_context
 def reload(context: click.Context, file: Path) -> None:
     """Have a running proxy serve by what FILE, and all that it names, say now.

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from signals_proxy.account.keyring import Keyring
-from signals_proxy.cli.options import config_option, health_option
+from signals_proxy.cli.options import OF_THE_PROXIES, config_option, health_option
 from signals_proxy.cli.rotation import accounts, ask, named, opened, read
 from signals_proxy.cli.voice import tell, tell_error, tell_hint
 from signals_proxy.config import Settings
@@ -25,7 +25,7 @@ _TOLD_EVERY_S: Final = 5.0
 
 
 @click.command
-@config_option
+@config_option(OF_THE_PROXIES)
 @health_option
 @click.pass_context
 def reseal(context: click.Context, file: Path, urls: tuple[str, ...]) -> None:

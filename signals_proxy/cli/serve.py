@@ -8,6 +8,7 @@ import click
 
 from signals_proxy import config, server
 from signals_proxy.account import schema
+from signals_proxy.cli.options import config_option
 from signals_proxy.cli.voice import tell
 from signals_proxy.registry import Registry, connect
 from signals_proxy.relay.probe import reach
@@ -18,14 +19,7 @@ __all__ = ["serve"]
 
 
 @click.command
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The configuration; config.example.yaml documents every setting.",
-)
+@config_option("The configuration; config.example.yaml documents every setting.")
 @click.option(
     "--check", is_flag=True, help="Check it, reach the cluster and the registry's index, and end."
 )
