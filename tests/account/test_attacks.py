@@ -109,7 +109,11 @@ ATTACKS = {
     "box longer by a byte": sealed_part(
         box=base64.b64encode(base64.b64decode(BOX) + b"x").decode()
     ),
-    "nonce changed": sealed_part(box=base64.b64encode(b"\0" + base64.b64decode(BOX)[1:]).decode()),
+    "nonce changed": sealed_part(
+        box=base64.b64encode(
+            bytes([base64.b64decode(BOX)[0] ^ 1]) + base64.b64decode(BOX)[1:]
+        ).decode()
+    ),
     "box with a blank": sealed_part(box=BOX + " "),
     "box with a line break": sealed_part(box=BOX[:76] + "\n" + BOX[76:]),
     "box without padding": sealed_part(box=BOX.rstrip("=")),
