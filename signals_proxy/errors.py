@@ -16,7 +16,8 @@
     │  ├ InUse         409
     │  ├ NewerAccount   409
     │  ├ BodyTooLarge   413
-    │  └ WrongMediaType 415
+    │  ├ WrongMediaType 415
+    │  └ TooManyAttempts 429 has to wait before the next attempt
     ├ SealingError      409  becomes ``integrity`` where an account is read
     │  ├ UnknownKey
     │  ├ Forged
@@ -27,7 +28,8 @@
     │  ├ TimedOut       504
     │  ├ Refused        502  the cluster answered, but not with what the registry needs
     │  │  └ Unavailable 503  it asked for patience: too busy, blocked, a shard without a node
-    │  └ ForeignIndex   503  an index of our name that is not ours
+    │  ├ ForeignIndex   503  an index of our name that is not ours
+    │  └ Undecided      503  nobody could say whether the caller may: never means yes
     └ ConfigError            file, line, path and remedy; never reaches HTTP
 
 Rules of the file: a message says what is wrong, with which thing, and what to do about it, and it
@@ -61,8 +63,10 @@ __all__ = [
     "SealingError",
     "SignalsError",
     "TimedOut",
+    "TooManyAttempts",
     "Unauthenticated",
     "Unavailable",
+    "Undecided",
     "UnknownKey",
     "Unsealed",
     "UpstreamError",
@@ -205,6 +209,16 @@ class WrongMediaType(CallerError):
     status = 415
 
 
+class TooManyAttempts(CallerError):
+    """Too many log-ins have failed; the next is looked at after ``retry_after_s`` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class SealingError(SignalsError):
     """A stored account that cannot be opened; never raised itself."""
 
@@ -257,6 +271,12 @@ class Unavailable(Refused):
 
 class ForeignIndex(UpstreamError):
     """The registry's index has a mapping or a setting that this registry did not make."""
+
+    status = 503
+
+
+class Undecided(UpstreamError):
+    """The backend that decides on rights did not answer, or with nothing that can be relied on."""
 
     status = 503
 

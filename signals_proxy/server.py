@@ -216,6 +216,8 @@ def _authorizer(settings: AuthorizationSettings) -> Authorizer:
     match settings.backend:
         case "none":
             return Anybody(settings.hostnames)
+        case _:
+            raise ConfigError("is not there yet", path="authorization.backend")
 
 
 def _orders(descriptor: int) -> asyncio.Queue[Order]:

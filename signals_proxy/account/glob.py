@@ -1,6 +1,8 @@
 """Patterns in which ``*`` is any run of characters, and nothing else is special."""
 
-__all__ = ["fits"]
+from collections.abc import Iterator
+
+__all__ = ["fits", "rests"]
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -18,3 +20,22 @@ def fits(pattern: str, text: str) -> bool:
             return False
         place += len(part)
     return True
+
+
+def rests(pattern: str, beginning: str) -> frozenset[str]:
+    """Return the patterns of what may follow ``beginning`` in the texts that fit ``pattern``.
+
+    A text ``beginning + rest`` fits the pattern if, and only if, ``rest`` fits one of these.
+    """
+    found = {pattern}
+    for character in beginning:
+        found = {rest for it in found for rest in _after(it, character)}
+    return frozenset(found)
+
+
+def _after(pattern: str, character: str) -> Iterator[str]:
+    rest = pattern.lstrip("*")
+    if rest != pattern:
+        yield "*" + rest
+    if rest.startswith(character):
+        yield rest[1:]

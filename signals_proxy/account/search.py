@@ -77,10 +77,10 @@ class Search:
     scroll: str | None = None
     total_as_int: bool = False
 
-    def request(self, rights: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    def request(self, rights: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the body of the search that the cluster is asked for.
 
-        ``rights`` are further filters: queries of ours which every hit has to fit as well.
+        ``rights`` is a query of ours which every hit has to fit as well, if there is one.
         Documents come whole, for it takes a whole one to redact it. Scores are those of the
         caller's query alone, which no filter changes.
         """
@@ -88,7 +88,7 @@ class Search:
             "query": {
                 "bool": {
                     "must": [self.query or {"match_all": {}}],
-                    "filter": [_visible(self.tenant), *rights],
+                    "filter": [_visible(self.tenant), *([rights] if rights else [])],
                 }
             },
             "from": self.start,

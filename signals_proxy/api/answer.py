@@ -10,7 +10,13 @@ from aiohttp import hdrs, web
 from signals_proxy import __version__
 from signals_proxy.api import parameters
 from signals_proxy.api.filter_path import filtered
-from signals_proxy.errors import InvalidAccount, SignalsError, Unauthenticated, WrongMethod
+from signals_proxy.errors import (
+    InvalidAccount,
+    SignalsError,
+    TooManyAttempts,
+    Unauthenticated,
+    WrongMethod,
+)
 
 __all__ = [
     "error",
@@ -77,6 +83,8 @@ def of_error(failure: SignalsError) -> web.Response:
     if isinstance(failure, Unauthenticated):
         for challenge in failure.challenges:
             answer.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+    if isinstance(failure, TooManyAttempts):
+        answer.headers[hdrs.RETRY_AFTER] = str(failure.retry_after_s)
     return answer
 
 

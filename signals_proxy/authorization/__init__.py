@@ -11,7 +11,8 @@ from signals_proxy.authorization.question import (
     Caller,
     Identity,
 )
-from signals_proxy.authorization.settings import AuthorizationSettings
+from signals_proxy.authorization.rights import Grant, Rights
+from signals_proxy.authorization.settings import AuthorizationSettings, User
 
 __all__ = [
     "Action",
@@ -19,5 +20,8 @@ __all__ = [
     "AuthorizationSettings",
     "Authorizer",
     "Caller",
+    "Grant",
     "Identity",
+    "Rights",
+    "User",
 ]

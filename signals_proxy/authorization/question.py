@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from signals_proxy.account.ref import Ref
+from signals_proxy.account.visible import Visible
 from signals_proxy.secret import Secret
 
 __all__ = ["Action", "Authorizer", "Caller", "Identity"]
@@ -36,9 +37,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a caller turned out to be; ``name`` is None where a backend knows no names."""
+    """Who a caller turned out to be; ``name`` is None where a backend knows no names.
+
+    ``visible`` are the accounts that a search may find; None where it may find all of its tenant's
+    and the global ones.
+    """
 
     name: str | None
+    visible: Visible | None = None
 
 
 class Authorizer(Protocol):
@@ -49,9 +55,10 @@ class Authorizer(Protocol):
     ) -> Identity:
         """Return the caller's identity if it may do this to the account ``ref``.
 
-        ``ref`` is None for an action on all accounts of ``tenant`` (None is the global one).
+        ``ref`` is None for a search in ``tenant``, which is None for the global one.
 
         Raises :class:`Unauthenticated` without an identity, :class:`Forbidden` without the right,
-        and an :class:`UpstreamError` if nobody could decide.
+        :class:`TooManyAttempts` if it has to wait before it may try again, and an
+        :class:`UpstreamError` if nobody could decide.
         """
         ...

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from signals_proxy.authorization import AuthorizationSettings
+from signals_proxy.authorization import Action, AuthorizationSettings, Grant, User
 from signals_proxy.config.checked import checked, schema, settings_of
+from signals_proxy.config.contradictions import accounts_listeners, contradictions
 from signals_proxy.config.document import Document, Place, Problem, parse
 from signals_proxy.config.sources import Sources
 from signals_proxy.config.units import Address, address
@@ -160,54 +161,10 @@ def _read(
     document = parse(_text(file, sources), file, environ)
     values = checked(document, file.parent, sources, private=sources.is_private(file))
     if values is not None:
-        document.problems.extend(_contradictions(values))
+        document.problems.extend(contradictions(values))
     if values is None or document.problems:
         raise InvalidSettings(_errors(document, file))
     return document, values
-
-
-def _contradictions(values: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with settings that are right one by one."""
-    found = []
-    upstream = values["upstream"]
-    trust = [name for name in ("ca_certificates", "ca_fingerprint") if name in upstream]
-    place: Place
-    if len(trust) > 1:
-        place = ("upstream", "ca_fingerprint")
-        found.append(Problem(place, "ca_certificates is set as well", "set one of the two"))
-    elif trust and not any(host.startswith("https://") for host in upstream["hosts"]):
-        place = ("upstream", trust[0])
-        remedy = "name the hosts with https://, or take this setting away"
-        found.append(Problem(place, "no host is reached by https", remedy))
-    listeners: dict[Place, Address] = {
-        ("listen", position): each for position, each in enumerate(values["listen"])
-    }
-    for own in _accounts(values):
-        place = ("accounts", "listen")
-        others = [*values["listen"], values["health"]["listen"]]
-        if own.port and any(own.takes_in(each) or each.takes_in(own) for each in others):
-            remedy = "choose another port"
-            found.append(Problem(place, f"{own} is another listener's as well", remedy))
-        listeners[place] = own
-    for position, host in enumerate(upstream["hosts"]):
-        node = address(host.partition("://")[2])
-        if any(listening.takes_in(node) for listening in listeners.values()):
-            place = ("upstream", "hosts", position)
-            remedy = "name the cluster's own address, or listen on another port"
-            found.append(Problem(place, f"{node} is the proxy itself", remedy))
-    if values["authorization"]["backend"] == "none" and not values["insecure"]:
-        for place, listening in listeners.items():
-            if not listening.is_loopback:
-                found.append(
-                    Problem(
-                        place,
-                        f"with authorization.backend none, everybody who reaches {listening} could"
-                        " read, change and delete every account",
-                        f"listen on a loopback address such as 127.0.0.1:{listening.port}, or allow it"
-                        " with `insecure: true`",
-                    )
-                )
-    return found
 
 
 def _errors(document: Document, file: Path) -> list[ConfigError]:
@@ -242,7 +199,7 @@ def _settings(
         file=file,
         lines=lines,
         listen=values["listen"],
-        accounts=_accounts(values),
+        accounts=accounts_listeners(values),
         workers=values["workers"],
         insecure=values["insecure"],
         upstream=Upstream(
@@ -257,7 +214,7 @@ def _settings(
             credentials=_credentials(values["registry"].get("credentials", {})),
         ),
         keyring=_keyring(values["keyring"], file.parent, sources),
-        authorization=AuthorizationSettings(**values["authorization"]),
+        authorization=_authorization(values["authorization"]),
         health=values["health"]["listen"],
         limits=Limits(
             head_size=limits["head_size"],
@@ -270,11 +227,6 @@ def _settings(
     )
 
 
-def _accounts(values: Mapping[str, Any]) -> tuple[Address, ...]:
-    listening = values["accounts"].get("listen")
-    return () if listening is None else (listening,)
-
-
 def _authorities(file: Path, sources: Sources) -> str:
     try:
         return sources.text(file)
@@ -282,6 +234,28 @@ def _authorities(file: Path, sources: Sources) -> str:
         remedy = error.remedy or "check the path and its rights"
         path = "upstream.ca_certificates"
         raise ConfigError(str(error), remedy=remedy, path=path) from error
+
+
+def _authorization(values: Mapping[str, Any]) -> AuthorizationSettings:
+    return AuthorizationSettings(
+        backend=values["backend"],
+        hostnames=values["hostnames"],
+        cache_s=values["cache"],
+        roles={
+            name: tuple(
+                Grant(_actions(grant["actions"]), frozenset(grant["accounts"])) for grant in grants
+            )
+            for name, grants in values["roles"].items()
+        },
+        users={
+            name: User(user["password_hash"], user["roles"])
+            for name, user in values["users"].items()
+        },
+    )
+
+
+def _actions(names: Sequence[str]) -> frozenset[Action]:
+    return frozenset(Action) if "*" in names else frozenset(map(Action, names))
 
 
 def _keyring(values: Mapping[str, Any], folder: Path, sources: Sources) -> KeyringText:

@@ -95,6 +95,8 @@ class _Reader:
         types = part.get("type", ())
         if isinstance(value, dict) and "properties" in part:
             return self._group(value, part, place)
+        if isinstance(value, dict) and (each := _of_each(part)):
+            return {name: self.read(it, each, (*place, name)) for name, it in value.items()}
         if isinstance(value, str) and "array" in types:
             value = [value]
         if isinstance(value, list) and "items" in part:
@@ -152,6 +154,8 @@ def _value(value: Any, part: Schema, folder: Path) -> Any:
             if name in value or "default" in member
         }
         return {name: _value(each, members[name], folder) for name, each in present.items()}
+    if each := _of_each(part):
+        return {name: _value(it, each, folder) for name, it in value.items()}
     if isinstance(value, list):
         return tuple(_value(each, _followed(part["items"]), folder) for each in value)
     if part.get("writeOnly"):
@@ -211,6 +215,12 @@ def _suggestion(name: str, names: list[str]) -> str:
 def _twins(part: Schema) -> list[str]:
     members = part["properties"].items()
     return [name + _FILE for name, raw in members if _followed(raw).get("writeOnly")]
+
+
+def _of_each(part: Schema) -> Schema | None:
+    """Return what each member of a group is whose names the file is free to choose."""
+    found = part.get("additionalProperties")
+    return _followed(found) if isinstance(found, dict) else None
 
 
 def _followed(part: Schema) -> Schema:

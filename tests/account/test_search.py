@@ -43,7 +43,7 @@ def test_a_tenant_sees_its_own_and_the_global_accounts():
 
 def test_rights_are_a_filter_beside_what_is_visible():
     rights = {"terms": {"_name": ["a"]}}
-    assert asked().request([rights])["query"]["bool"]["filter"] == [GLOBAL, rights]
+    assert asked().request(rights)["query"]["bool"]["filter"] == [GLOBAL, rights]
 
 
 def test_everything_that_can_be_asked_for_is_sent():

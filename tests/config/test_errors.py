@@ -76,7 +76,7 @@ class TestErrors:
             ),
             (
                 MINIMAL.replace("none", "nine"),
-                "6: authorization.backend: must be none | ",
+                "6: authorization.backend: must be elasticsearch or opensearch or static or none | ",
             ),
             (
                 MINIMAL.replace("keyring:\n  file: keyring\n", ""),
