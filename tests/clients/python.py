@@ -1,0 +1,34 @@
+"""A Python client, driven: a line with a request comes in, a line with what was told goes out.
+
+    python.py MODULE VERSION URL COMPRESS
+
+``driven.py`` says what the lines are. ``PYTHONPATH`` says where a client of that version is.
+"""
+
+import importlib
+import json
+import sys
+from functools import partial
+
+# What the Elasticsearch client turns into media types of its version; the other has its own.
+JSON = {"Accept": "application/json", "Content-Type": "application/json"}
+
+name, version, url, compress = sys.argv[1:]
+module = importlib.import_module(name)
+if not module.__versionstr__.startswith(f"{version}."):
+    sys.exit(f"{name} {module.__versionstr__} is here, not {version}")
+if name == "elasticsearch":
+    client = module.Elasticsearch(url, http_compress=compress == "true")
+    request, refused = partial(client.perform_request, headers=JSON), module.ApiError
+else:
+    client = module.OpenSearch(url, http_compress=compress == "true")
+    request, refused = client.transport.perform_request, module.TransportError
+
+for line in sys.stdin:
+    method, path, body = json.loads(line)
+    try:
+        answer = request(method, path, body=body)
+        told = [None, None, getattr(answer, "body", answer)]
+    except refused as error:
+        told = [type(error).__name__, error.status_code, error.info]
+    print(json.dumps(told), flush=True)  # noqa: T201
