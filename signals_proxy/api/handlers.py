@@ -18,10 +18,9 @@ from signals_proxy.account.account_type import SEALED_TEXT, AccountType
 from signals_proxy.account.body import Json
 from signals_proxy.account.file import PublicKey
 from signals_proxy.account.ref import Endpoint, Ref
-from signals_proxy.account.sealing import Integrity
 from signals_proxy.account.weakness import weaknesses
 from signals_proxy.api import parameters, receive
-from signals_proxy.api.answer import json_answer, warned
+from signals_proxy.api.answer import integrity, json_answer, warned
 from signals_proxy.api.parameters import Guard
 from signals_proxy.api.rooms import Call, Rooms, require
 from signals_proxy.api.searching import search
@@ -51,16 +50,13 @@ async def _get(call: Call) -> web.Response:
     stored = await rooms.registry.get(ref) if account_type is not None else None
     if account_type is None or stored is None:
         raise NotFound("Not found")
-    integrity = sealing.verify(stored.account, rooms.keyring)
     body: dict[str, Any] = {
         "_id": ref.document_id,
         "found": True,
         **_version(stored.version),
-        "integrity": integrity.value,
+        **integrity(sealing.verify(stored.account, rooms.keyring)),
+        "_source": document.redact(stored.account, account_type),
     }
-    if integrity is not Integrity.VERIFIED:
-        body["remedy"] = integrity.remedy
-    body["_source"] = document.redact(stored.account, account_type)
     return json_answer(200, body, asked)
 
 
@@ -134,16 +130,20 @@ async def _written(
 
 async def _delete(call: Call) -> web.Response:
     rooms, ref = call.rooms, await _require(call, Action.DELETE)
-    asked = parameters.known(call.path, call.parameters)
-    result, version, _ = await _tried(lambda: _deleted(rooms, ref), _TRIES)
+    asked = parameters.known(call.path, call.parameters, parameters.DELETE)
+    guard = parameters.guard(asked)
+    result, version, _ = await _tried(
+        lambda: _deleted(rooms, ref, guard), 1 if guard.is_set else _TRIES
+    )
     call.entry.result = result
     answer = {"_id": ref.document_id, **version, "result": result}
     return json_answer(200, answer, asked)
 
 
-async def _deleted(rooms: Rooms, ref: Ref) -> _Outcome:
+async def _deleted(rooms: Rooms, ref: Ref, guard: Guard) -> _Outcome:
     # Whatever lies there, verified or not, of a type that is known or not, can be deleted.
     stored = await rooms.registry.get(ref)
+    guard.check(ref, stored.version if stored else None)
     if stored is None:
         raise NotFound("Not found")
     if await rooms.registry.watches.use(ref):

@@ -11,13 +11,14 @@ from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import InvalidParameter, VersionConflict
 from signals_proxy.registry import Version
 
-__all__ = ["COMMON", "PUT", "Guard", "boolean", "guard", "known"]
+__all__ = ["COMMON", "DELETE", "PUT", "Guard", "boolean", "guard", "known"]
 
 _SWITCHES: Final = frozenset({"pretty", "human", "error_trace"})
 COMMON: Final = _SWITCHES | {"filter_path"}
 """Understood by every call. ``human`` and ``error_trace`` change nothing: we have no other forms."""
 
-PUT: Final = frozenset({"op_type", "if_seq_no", "if_primary_term", "dry_run"})
+DELETE: Final = frozenset({"if_seq_no", "if_primary_term"})
+PUT: Final = DELETE | {"op_type", "dry_run"}
 
 _LONG: Final = re.compile(r"-?[0-9]{1,19}")
 
@@ -58,7 +59,7 @@ def boolean(parameters: Mapping[str, str], name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What has to be stored for a PUT to go ahead.
+    """What has to be stored for a PUT or DELETE to go ahead.
 
     ``create``: nothing. ``seq_no`` and ``primary_term``: just this version; both or neither.
     """
@@ -95,7 +96,7 @@ class Guard:
 
 
 def guard(parameters: Mapping[str, str]) -> Guard:
-    """Return the guard that a PUT's parameters ask for. Raises :class:`InvalidParameter`."""
+    """Return the guard that parameters ask for. Raises :class:`InvalidParameter`."""
     op_type = parameters.get("op_type", "index")
     if op_type not in {"create", "index"}:
         raise InvalidParameter(f"opType must be 'create' or 'index', found: [{op_type}]")

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,9 @@ _BOOLEANS: Final = {
 _INTEGER: Final = re.compile("[-+]?[0-9]{1,20}")
 _NUMBER: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
+
+_MOST_TOLD: Final = 101
+"""What is wrong with an account, in a hundred lines; the last says how much more there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,16 @@ def _is_json(path: Path) -> bool:
 
 
 def told(detail: object) -> list[tuple[str, str]]:
-    """Return attributes and what is wrong with them, without values, each fit to be shown."""
-    return [
+    """Return attributes and what is wrong with them, without values, each fit to be shown.
+
+    No more are returned than a registry of ours has ever to tell.
+    """
+    listed = (
         (shown(attribute), shown(_worded(each)))
         for attribute, found in (detail.items() if isinstance(detail, Mapping) else ())
         for each in (found if isinstance(found, Sequence) else ())
-    ]
+    )
+    return list(islice(listed, _MOST_TOLD))
 
 
 def _worded(found: object) -> str:

@@ -24,6 +24,7 @@ from signals_proxy.cli.changes import (
     require_registry,
     write,
 )
+from signals_proxy.cli.prune import delete, surplus
 from signals_proxy.cli.remote import Remote
 from signals_proxy.cli.target import Target, of_the_proxy, our_target
 from signals_proxy.cli.voice import shown, tell, tell_error
@@ -43,7 +44,10 @@ _OF_THE_FILE: Final = frozenset({400, 413, 415})
 @click.command
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--dry-run", is_flag=True, help="Write nothing; exit with 3 if there is something to do."
+    "--dry-run", is_flag=True, help="Change nothing; exit with 3 if there is something to do."
+)
+@click.option(
+    "--prune", is_flag=True, help="Delete accounts that no file names, in the tenants of the files."
 )
 @of_the_proxy
 @click.pass_context
@@ -51,6 +55,7 @@ def apply(
     context: click.Context,
     folder: Path,
     dry_run: bool,
+    prune: bool,
     url: str | None,
     auth_file: Path | None,
     ca_certificates: Path | None,
@@ -58,7 +63,8 @@ def apply(
     """Bring the registry to what the account files below DIR say, and show what that changes.
 
     Every file (*.json, *.yaml, *.yml) is checked before the first account is written. Accounts that
-    no file names are left alone.
+    no file names are left alone, unless --prune is given; it deletes in no tenant that no file is
+    of, where the global accounts count as a tenant's.
     """
     proxy = our_target(url, auth_file, ca_certificates)
     types = schema.load()
@@ -68,8 +74,7 @@ def apply(
             f"warning: {clear} of {len(files)} files hold secrets in clear, and are written each"
             " time; 'signals-proxy seal' seals them"
         )
-    changed = asyncio.run(_apply(proxy, files, types, dry_run=dry_run))
-    context.exit(WOULD_CHANGE if dry_run and changed else 0)
+    context.exit(asyncio.run(_apply(proxy, files, types, dry_run=dry_run, prune=prune)))
 
 
 async def _apply(
@@ -78,22 +83,31 @@ async def _apply(
     types: Mapping[str, AccountType],
     *,
     dry_run: bool,
-) -> bool:
-    """Return whether there was something to do."""
+    prune: bool,
+) -> int:
+    """Return the exit status."""
     wanted = [Wanted(str(found.path), ref, found.source) for ref, found in files.items()]
     async with Remote(proxy) as remote:
         await require_registry(remote)
         checked = await check(remote, wanted)
         _refuse(files, [each for each in checked if isinstance(each, Refusal)])
         changes = [each for each in checked if isinstance(each, Change)]
+        unnamed = await surplus(remote, files.keys(), types) if prune else []
         show(changes, types)
+        for account in unnamed:
+            click.echo(f"- {shown(account.ref.document_id)}")
+        deleted = len(unnamed)
         if not dry_run:
             await write(remote, changes)
+            deleted = await delete(remote, unnamed)
     counted = Counter(each.result for each in changes)
     click.echo(
         f"{counted['created']} created, {counted['updated']} updated, {counted['noop']} unchanged"
+        + (f", {deleted} deleted" if prune else "")
     )
-    return counted["noop"] < len(changes)
+    if deleted < len(unnamed):
+        return 1
+    return WOULD_CHANGE if dry_run and (unnamed or counted["noop"] < len(changes)) else 0
 
 
 def _refuse(files: Mapping[Ref, AccountFile], refusals: Sequence[Refusal]) -> None:
@@ -166,9 +180,10 @@ def _read(path: Path, types: Mapping[str, AccountType]) -> tuple[Ref, AccountFil
 
 
 def _paths(folder: Path) -> Iterator[Path]:
-    """Yield the files that hold accounts; hidden ones, and folders that are links, are passed by.
+    """Yield the files that hold accounts; hidden ones are passed by.
 
-    Raises ``ConfigError`` for a folder that cannot be read and for a link out of it.
+    Raises ``ConfigError`` for a folder that cannot be read, or is a link: its accounts would count
+    as named by no file. Raises it for a link out of the folder as well.
     """
 
     def refuse(error: OSError) -> NoReturn:
@@ -178,6 +193,12 @@ def _paths(folder: Path) -> Iterator[Path]:
     root = Path(os.path.realpath(folder))  # unlike `resolve`, it bears links in a circle
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if (link := Path(place, name)).is_symlink():
+                remedy = "name what it leads to as DIR, or hide the link by a dot before its name"
+                raise ConfigError(
+                    "is a link to a folder, which is not followed", remedy=remedy, file=link
+                )
         for name in names:
             path = Path(place, name)
             if name.startswith(".") or path.suffix not in account_file.SUFFIXES:

@@ -9,7 +9,7 @@ Rules of the file:
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -22,10 +22,22 @@ from signals_proxy.cli.voice import shown, tell, tell_hint
 from signals_proxy.errors import Refused, SignalsError
 from signals_proxy.secret import REDACTED
 
-__all__ = ["Change", "Refusal", "Wanted", "check", "difference", "require_registry", "write"]
+__all__ = [
+    "ACCOUNTS",
+    "Change",
+    "Refusal",
+    "Wanted",
+    "check",
+    "difference",
+    "each_told",
+    "few",
+    "path_of",
+    "require_registry",
+    "write",
+]
 
+ACCOUNTS: Final = "/_signals/account/"
 _AT_ONCE: Final = 4
-_ACCOUNTS: Final = "/_signals/account/"
 _T = TypeVar("_T")
 
 
@@ -62,7 +74,7 @@ class Refusal:
 
 async def require_registry(remote: Remote) -> None:
     """Raise what ``Remote.ask`` does, or ``Refused``, unless the server is a registry of ours."""
-    answer = await remote.ask("GET", _ACCOUNTS + "_key")
+    answer = await remote.ask("GET", ACCOUNTS + "_key")
     if answer.status != 200 or not isinstance(answer.body.get("key"), str):
         raise Refused(
             f"{remote.url} is no signals proxy, or one of an older version ({answer.error}); is the"
@@ -83,7 +95,7 @@ async def check(
     async def look(each: Wanted) -> None:
         found[each.ref] = await _checked(remote, each, overwrite=overwrite)
 
-    if failed := await _few(wanted, look):
+    if failed := await few(wanted, look):
         raise failed
     return [found[each.ref] for each in wanted]
 
@@ -92,7 +104,7 @@ async def _checked(remote: Remote, wanted: Wanted, *, overwrite: bool) -> Change
     size = len(json.dumps(wanted.body, ensure_ascii=False).encode())
     if size > MAX_BODY:
         return Refusal(wanted, Answer(413, {"error": "The account is larger than 1 MiB."}))
-    stored = await remote.ask("GET", _path(wanted.ref))
+    stored = await remote.ask("GET", path_of(wanted.ref))
     before: Mapping[str, Json] | None = None
     guard = "op_type=create"
     if stored.status != 404:
@@ -122,24 +134,41 @@ async def write(remote: Remote, changes: Iterable[Change]) -> None:
 
     Raises what that one raised, or ``Refused``; which accounts were written is told before.
     """
-    pending = [each for each in changes if each.result in {"created", "updated"}]
-    written: list[str] = []
 
-    async def put(change: Change) -> None:
+    async def put(change: Change) -> str:
         account = shown(change.wanted.ref.document_id)
         answer = await _put(remote, change.wanted, change.guard)
         if answer.status not in {200, 201}:
             raise Refused(f"{account} was not written: {answer.error}")
-        written.append(account)
+        return account
+
+    pending = [each for each in changes if each.result in {"created", "updated"}]
+    await each_told(pending, put, "written")
+
+
+async def each_told(
+    items: Collection[_T], do: Callable[[_T], Awaitable[str | None]], done: str
+) -> int:
+    """Do something with all accounts, and return with how many it was done.
+
+    ``do`` returns the account's name, or None if it was not done. Unless it was with all, with
+    which is told, by the participle ``done``. Ends with the first error that ``do`` raises.
+    """
+    names: list[str] = []
+
+    async def one(item: _T) -> None:
+        if name := await do(item):
+            names.append(name)
 
     try:
-        if failed := await _few(pending, put):
+        if failed := await few(items, one):
             raise failed
     finally:
-        if len(written) < len(pending):  # also when it is interrupted
-            listed = f": {', '.join(sorted(written))}" if written else ""
-            tell(f"{len(written)} of {len(pending)} accounts were written{listed}")
+        if len(names) < len(items):  # also when it is interrupted
+            listed = f": {', '.join(sorted(names))}" if names else ""
+            tell(f"{len(names)} of {len(items)} accounts were {done}{listed}")
             tell_hint("repeat the command: it goes on with those that are left")
+    return len(names)
 
 
 def difference(change: Change, account_type: AccountType) -> Iterable[str]:
@@ -170,15 +199,16 @@ def _or_none(value: Json) -> str:
     return "(none)" if value is None else shown(json.dumps(value, ensure_ascii=False))
 
 
-def _path(ref: Ref) -> str:
-    return _ACCOUNTS + "/".join(quote(name, safe="") for name in ref.document_id.split("/"))
+def path_of(ref: Ref) -> str:
+    """Return the path of an account's calls, encoded."""
+    return ACCOUNTS + "/".join(quote(name, safe="") for name in ref.document_id.split("/"))
 
 
 async def _put(remote: Remote, wanted: Wanted, parameters: str) -> Answer:
-    return await remote.ask("PUT", f"{_path(wanted.ref)}?{parameters}", dict(wanted.body))
+    return await remote.ask("PUT", f"{path_of(wanted.ref)}?{parameters}", dict(wanted.body))
 
 
-async def _few(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> SignalsError | None:
+async def few(items: Iterable[_T], do: Callable[[_T], Awaitable[None]]) -> SignalsError | None:
     """Do something with all items, a few at a time; stop at the first error, and return it.
 
     What has begun by then comes to its end.

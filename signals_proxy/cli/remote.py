@@ -63,10 +63,14 @@ class Answer:
 
 
 class Remote:
-    """A client of one server. As an async context manager its connections are closed at the end."""
+    """A client of one server. As an async context manager its connections are closed at the end.
+
+    ``received`` are the bytes of all answers so far.
+    """
 
     def __init__(self, target: Target) -> None:
         self.url = target.url
+        self.received = 0
         self._target = target
         fields = {"Accept-Encoding": "identity", "Accept": "application/json"}
         if target.authorization is not None:
@@ -117,6 +121,7 @@ class Remote:
         text = bytearray()
         async for part in answer.content.iter_any():
             text += part
+            self.received += len(part)
             if len(text) > _LARGEST:
                 raise Refused(f"{self.url} answered with more than {_LARGEST >> 20} MiB")
         return bytes(text)

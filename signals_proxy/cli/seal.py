@@ -177,10 +177,10 @@ def _not_cut(found: AccountFile, line: int) -> ConfigError:
 
 
 def _replace(file: Path, text: str, *, like: Path) -> None:
-    """Write a file whole or not at all, with its mode, or with that of ``like`` if it is new."""
+    """Write a file whole or not at all, with its mode and owner, or with those of ``like`` if it is new."""
     try:
-        mode = (file if os.path.lexists(file) else like).stat().st_mode
-        if not stat.S_ISREG(mode):  # a device or a pipe would be gone, not written to
+        before = (file if os.path.lexists(file) else like).stat()
+        if not stat.S_ISREG(before.st_mode):  # a device or a pipe would be gone, not written to
             raise ConfigError(
                 "not a regular file", remedy="--output - writes to standard output", file=file
             )
@@ -188,7 +188,9 @@ def _replace(file: Path, text: str, *, like: Path) -> None:
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
                 opened.write(text)
-                os.fchmod(opened.fileno(), stat.S_IMODE(mode))
+                with contextlib.suppress(OSError):  # which root may do, and few others
+                    os.fchown(opened.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(opened.fileno(), stat.S_IMODE(before.st_mode))
                 opened.flush()
                 os.fsync(opened.fileno())
             Path(name).replace(file)

@@ -122,3 +122,16 @@ async def test_characters_that_a_terminal_lacks(
     assert r'owner: "a" \u2192 "\u0444"' in result.stdout
     _, found = cluster.ask("GET", "/{index}/_doc/email%2Fa")
     assert found["_source"]["owner"] == "ф"
+
+
+async def test_endless_details(run: Run, played: Played, files: Path) -> None:
+    """Of what a server has against an account, no more is told than ours has ever to tell."""
+    write(files, **EMAIL)
+    detail = {"host": [{"error": "Wrong"}] * 5000}
+    played.answer(b"GET /_signals/account/_key ", 200, b'{"key": "x"}')
+    played.answer(b"GET /_signals/account/email/a ", 404, b'{"status": 404}')
+    answer = json.dumps({"status": 400, "detail": detail}).encode()
+    played.answer(b"PUT /_signals/account/email/a?", 400, answer)
+    result = await run("accounts", "apply", files, SIGNALS_PROXY_URL=played.url)
+    assert result.returncode == 2
+    assert result.stderr.count(f"error: {files}/a.json:1: host: Wrong\n") == 101

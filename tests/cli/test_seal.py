@@ -156,6 +156,19 @@ def test_replaces_whole(seal: Callable[..., Result], tmp_path: Path, key: Path) 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.yaml", "key", "link.yaml"]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="nobody else can give files away")
+def test_keeps_the_owner(seal: Callable[..., Result], tmp_path: Path, key: Path) -> None:
+    """A file that root seals stays its owner's, and so does its mode."""
+    seal(ACCOUNT + "password: x\n")
+    file = tmp_path / "a.yaml"
+    file.write_text(ACCOUNT + "password: x\n")
+    os.chown(file, 4321, 5432)
+    file.chmod(0o640)
+    assert CliRunner().invoke(main, ["seal", str(file), "--key", str(key)]).exit_code == 0
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (4321, 5432, 0o640)
+
+
 def test_output(seal: Callable[..., Result], tmp_path: Path) -> None:
     """The result can go elsewhere, also if there was nothing to do; the file stays as it is."""
     text = ACCOUNT + "password: x\n"
