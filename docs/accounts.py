@@ -28,6 +28,7 @@ What can be in an account, by type. The same as JSON Schema: `GET /_signals/acco
   what is shown, keeps it; `null` removes it.
 - **destination**: decides where secrets travel to. If it changes, every secret has to be sent again.
 - One string or an array of them is stored as an array. `null` is as good as left out.
+- What is weak is accepted, and the answer to the PUT has a `Warning` for it.
 """
 
 
@@ -35,7 +36,9 @@ def page(types: Mapping[str, AccountType]) -> str:
     """Return the page, as Markdown."""
     attributes = [its.schema["properties"] for its in types.values()]
     common = [name for name in attributes[0] if all(name in each for each in attributes)]
-    parts = [INTRODUCTION, "## Every type\n", _table(next(iter(types.values())), common)]
+    first, *others = types.values()
+    weak = [it for it in _weak(first) if all(it in _weak(other) for other in others)]
+    parts = [INTRODUCTION, "## Every type\n", _table(first, common), _listed(weak)]
     for account_type in types.values():
         own = [name for name in account_type.schema["properties"] if name not in common]
         title = account_type.schema.get("title", account_type.name)
@@ -46,9 +49,14 @@ def page(types: Mapping[str, AccountType]) -> str:
             else []
         )
         parts += [_table(account_type, own)]
-        rules = "".join(f"- {text}\n" for text in sorted(_rules(account_type)))
-        parts += [rules] if rules else []
-    return "\n".join(parts)
+        rules = sorted(_rules(account_type))
+        rules += [text for text in _weak(account_type) if text not in weak]
+        parts += [_listed(rules)]
+    return "\n".join(filter(None, parts))
+
+
+def _listed(texts: list[str]) -> str:
+    return "".join(f"- {text}\n" for text in texts)
 
 
 def _table(account_type: AccountType, names: list[str]) -> str:
@@ -110,6 +118,28 @@ def _members(schema: Mapping[str, Any]) -> str:
         return f"`{name}` ({_value(member)}{optional})"
 
     return ", ".join(told(name, member) for name, member in schema["properties"].items())
+
+
+def _weak(account_type: AccountType) -> list[str]:
+    """Say what makes an account weak, and the warning."""
+    return [
+        f"Weak if {' and '.join(_test(*it) for it in weak['when'].items())}: *{weak['text']}*"
+        for weak in account_type.schema["x-weak"]
+    ]
+
+
+def _test(place: str, test: Mapping[str, Any]) -> str:
+    match test:
+        case {"const": value}:
+            return f"`{place}` is {_literal(value)}"
+        case {"pattern": pattern}:
+            return f"`{place}` matches `{pattern}`"
+        case {"minItems": least}:
+            return f"`{place}` has {least} or more"
+        case {"x-past": _}:
+            return f"`{place}` has come"
+        case _:
+            return f"`{place}` is set"
 
 
 def _literal(value: Any) -> str:

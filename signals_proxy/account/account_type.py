@@ -24,10 +24,13 @@ from signals_proxy.account.values import (
 from signals_proxy.errors import InvalidAccount
 from signals_proxy.secret import REDACTED, Secret
 
-__all__ = ["SEALED_TEXT", "Account", "AccountType", "Draft", "FromFile"]
+__all__ = ["SEALED_TEXT", "UNCOUNTED", "Account", "AccountType", "Draft", "FromFile"]
 
 SEALED_TEXT: Final = "$sealed"
 """The member of an account file that holds all of its secrets, sealed."""
+
+UNCOUNTED: Final[Mapping[str, str]] = {"similarity": "boolean"}
+"""How texts are indexed: scores do not count how many accounts have a word, other tenants' too."""
 
 _MAX_GUESSES: Final = 16
 """How many errors there may be before unknown attributes are told without a suggestion."""
@@ -259,7 +262,8 @@ def _indexed(stored: Mapping[str, Any]) -> dict[str, Any]:
     """
     match stored:
         case {"type": "boolean"}:
-            return {"type": "boolean"}
+            # Searched in the column of values, where nothing is counted (see UNCOUNTED).
+            return {"type": "boolean", "index": False}
         case {"type": "integer"}:
             return {"type": "long"}
         case {"type": "object"} | {"format": "pem-certificates"}:
@@ -267,5 +271,5 @@ def _indexed(stored: Mapping[str, Any]) -> dict[str, Any]:
         case {"format": "date"}:
             return {"type": "date", "format": "strict_date"}
         case _:
-            keyword = {"type": "keyword", "ignore_above": 1024}
-            return {"type": "text", "fields": {"keyword": keyword}}
+            keyword = {"type": "keyword", "ignore_above": 1024, **UNCOUNTED}
+            return {"type": "text", "fields": {"keyword": keyword}, **UNCOUNTED}

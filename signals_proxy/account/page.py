@@ -13,7 +13,7 @@ from signals_proxy.account.body import Json
 from signals_proxy.account.search import Search
 from signals_proxy.errors import InvalidBody, Refused
 
-__all__ = ["Shown", "answer"]
+__all__ = ["NONSENSE", "Shown", "answer"]
 
 Shown = Callable[[str, Mapping[str, Json]], Mapping[str, Any] | None]
 """From the ``_id`` and the ``_source`` of a hit to what may be shown of it, the ``_source`` among it.
@@ -21,7 +21,7 @@ Shown = Callable[[str, Mapping[str, Json]], Mapping[str, Any] | None]
 None leaves the hit out.
 """
 
-_NONSENSE: Final = (
+NONSENSE: Final = (
     "The cluster's answer to a search made no sense: see whether what upstream.hosts names is"
     " Elasticsearch itself."
 )
@@ -46,7 +46,7 @@ def answer(search: Search, found: Mapping[str, Any] | None, shown: Shown) -> dic
         case {"hits": {"hits": [*hits], **others}} if all(map(_is_hit, hits)):
             pass
         case _:
-            raise Refused(_NONSENSE)
+            raise Refused(NONSENSE)
     of_hits: dict[str, Any] = {}
     total = others.get("total")
     if search.total_as_int:
@@ -95,7 +95,7 @@ def _next(search: Search, hits: list[Any]) -> Search:
     try:
         return searches.after(search, hits[-1].get("sort"), scrolling=True)
     except InvalidBody:
-        raise Refused(_NONSENSE) from None
+        raise Refused(NONSENSE) from None
 
 
 def _without_index(search: Search) -> Mapping[str, Any]:

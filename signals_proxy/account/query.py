@@ -2,7 +2,9 @@
 
 Left out is what a query could borrow the proxy's privileges for, or cost without bound: scripts,
 documents and shapes looked up elsewhere, stored queries, joins, queries in disguise (``wrapper``),
-and analyzers and rewritings by name.
+and analyzers and rewritings by name. And what searches for some of the index's words only, the
+nearest (``fuzzy``) or the first (phrases with a prefix): those are taken from the accounts of all
+tenants, so whether one's own is among them tells which words others have.
 
 Rules of the file: what is not in a table is refused, and what goes on is built anew, in its long
 form. Every field is written out: a pattern, or nothing where Elasticsearch would take every field,
@@ -30,15 +32,15 @@ _LONGEST_TEXT: Final = 10_000
 _MOST_FIELDS: Final = 128
 
 _BOTH: Final = frozenset({"boost", "_name"})
-_FUZZY: Final = frozenset({"fuzziness", "prefix_length", "max_expansions"})
-_MATCH: Final = _FUZZY | {"operator", "minimum_should_match", "fuzzy_transpositions"}
+_MATCH: Final = frozenset({"operator", "minimum_should_match"})
 _STRING: Final = frozenset(
     {
         *("query", "default_operator", "minimum_should_match", "lenient", "analyze_wildcard"),
-        *("fuzzy_prefix_length", "fuzzy_max_expansions", "fuzzy_transpositions"),
         "auto_generate_synonyms_phrase_query",
     }
 )
+_SYNTAX: Final = "AND|ESCAPE|NEAR|NOT|OR|PHRASE|PRECEDENCE|PREFIX|WHITESPACE"
+"""What a ``simple_query_string`` may hold: all that there is, but ``FUZZY``."""
 
 # For each query that is about one field: what a bare value stands for, and its parameters.
 _ON_A_FIELD: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
@@ -47,24 +49,23 @@ _ON_A_FIELD: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
         _MATCH | {"lenient", "zero_terms_query", "auto_generate_synonyms_phrase_query"},
     ),
     "match_phrase": ("query", frozenset({"slop", "zero_terms_query"})),
-    "match_phrase_prefix": ("query", frozenset({"slop", "max_expansions", "zero_terms_query"})),
     "match_bool_prefix": ("query", _MATCH),
     "term": ("value", frozenset({"case_insensitive"})),
     "prefix": ("value", frozenset({"case_insensitive"})),
     "wildcard": ("value", frozenset({"case_insensitive"})),
     "regexp": ("value", frozenset({"case_insensitive", "flags"})),
-    "fuzzy": ("value", _FUZZY | {"transpositions"}),
     "range": ("", frozenset({"gt", "gte", "lt", "lte", "format", "time_zone"})),
 }
 _ON_FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    "multi_match": _FUZZY
-    | {
-        *("query", "type", "operator", "minimum_should_match", "slop", "tie_breaker", "lenient"),
-        *("zero_terms_query", "fuzzy_transpositions", "auto_generate_synonyms_phrase_query"),
-    },
+    "multi_match": frozenset(
+        {
+            *("query", "type", "operator", "minimum_should_match", "slop", "tie_breaker"),
+            *("lenient", "zero_terms_query", "auto_generate_synonyms_phrase_query"),
+        }
+    ),
     "simple_query_string": _STRING | {"flags"},
     "query_string": _STRING
-    | {"allow_leading_wildcard", "fuzziness", "phrase_slop", "tie_breaker", "type"},
+    | {"allow_leading_wildcard", "phrase_slop", "tie_breaker", "type"},
 }
 # For each query that is made of others: where they stand, and the other parameters.
 _OF_QUERIES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
@@ -91,18 +92,16 @@ _OPERATOR: Final = re.compile("(?i:and|or)")
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     **dict.fromkeys(("boost", "tie_breaker", "negative_boost"), _NUMBER),
     **dict.fromkeys(("operator", "default_operator"), _OPERATOR),
-    **dict.fromkeys(("slop", "phrase_slop", "prefix_length", "fuzzy_prefix_length"), _COUNT),
-    **dict.fromkeys(("max_expansions", "fuzzy_max_expansions"), _COUNT),
+    **dict.fromkeys(("slop", "phrase_slop"), _COUNT),
     **dict.fromkeys(("lenient", "analyze_wildcard", "allow_leading_wildcard"), _SWITCH),
-    **dict.fromkeys(("case_insensitive", "fuzzy_transpositions", "transpositions"), _SWITCH),
+    "case_insensitive": _SWITCH,
     "auto_generate_synonyms_phrase_query": _SWITCH,
     "_name": re.compile(".{1,256}", re.DOTALL),
     "flags": _FLAGS,
     "format": re.compile("[ -~]{1,64}"),
-    "fuzziness": re.compile("(?i:auto(?::[0-9]{1,3},[0-9]{1,3})?)|[0-2]"),
     "minimum_should_match": re.compile("[-0-9%< ]{1,64}"),
     "time_zone": re.compile("[A-Za-z0-9_/:+-]{1,64}"),
-    "type": re.compile("(?:best|most|cross)_fields|phrase(?:_prefix)?|bool_prefix"),
+    "type": re.compile("(?:best|most|cross)_fields|phrase|bool_prefix"),
     "zero_terms_query": re.compile("(?i:none|all)"),
 }
 
@@ -213,6 +212,10 @@ class _Reader:
             raise InvalidBody(f"[{name}] requires [query], which is text")
         if name == "query_string":
             query_string.check(text, {*self._fields, "_id"})
+        if name == "simple_query_string":
+            flags = str(found.setdefault("flags", _SYNTAX))
+            if not {*flags.split("|")} <= {*_SYNTAX.split("|")}:
+                raise InvalidBody(f"[{name}] [flags] may name, with bars between: {_SYNTAX}")
         asked = given.get("fields")
         if asked is None and name == "query_string":
             asked = given.get("default_field")

@@ -48,7 +48,8 @@ _OUTSIDE: Final = _Token("", "", -1)
 def check(text: str, fields: Collection[str]) -> None:
     """Check that the text names no field but ``fields``, neither to look in nor after ``_exists_``.
 
-    Raises ``InvalidBody`` for another field, and for a text that is not understood.
+    Raises ``InvalidBody`` for another field, for a fuzzy term (see ``query``), and for a text that
+    is not understood.
     """
     tokens = [*_tokens(text), _OUTSIDE, _OUTSIDE]  # and so before the first, by tokens[-1]
     depth = 0
@@ -57,6 +58,8 @@ def check(text: str, fields: Collection[str]) -> None:
             depth += (token.text == "(") - (token.text == ")")
             if depth > MAX_NESTING:
                 raise InvalidBody(f"A query string nests more than {MAX_NESTING} parentheses.")
+            if token.text == "~" and tokens[place - 1].kind != "quoted":
+                raise InvalidBody("A query string has no fuzzy terms: '~' follows a quoted phrase.")
             if token.text == ":":
                 _check_field(tokens[place - 1], tokens[place + 1], tokens[place + 2], fields)
 

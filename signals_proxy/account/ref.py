@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from signals_proxy.errors import InvalidTarget
 
-__all__ = ["MAX_ID_BYTES", "AccountCall", "Endpoint", "Ref", "parse"]
+__all__ = ["MAX_ID_BYTES", "AccountCall", "Endpoint", "Ref", "is_in_our_spelling", "parse"]
 
 MAX_ID_BYTES: Final = 512
 """How long the id of a document may be in Elasticsearch, in bytes of UTF-8."""
@@ -98,7 +98,7 @@ def parse(target: str, type_names: Collection[str] = ()) -> AccountCall | None:
     path, _, query = target.partition("?")
     if _PLAIN.fullmatch(path) and "signals" not in path.lower():
         return None
-    if path == _PREFIX or path.startswith(_PREFIX + "/"):
+    if is_in_our_spelling(target):
         names = [_name(segment) for segment in path.removeprefix(_PREFIX).split("/")[1:]]
         return _call(names, _parameters(query), type_names)
     if _could_be_ours(path):
@@ -107,6 +107,12 @@ def parse(target: str, type_names: Collection[str] = ()) -> AccountCall | None:
             f"'{_PREFIX}/…', without encoding, repeated slashes or dots."
         )
     return None
+
+
+def is_in_our_spelling(target: str) -> bool:
+    """Tell whether a target is one of ours, right or wrong, and not a look-alike: see :func:`parse`."""
+    path = target.partition("?")[0]
+    return path == _PREFIX or path.startswith(_PREFIX + "/")
 
 
 # --- look-alikes ---------------------------------------------------------------------------------
@@ -254,6 +260,8 @@ def _tenant(name: str, type_names: Collection[str]) -> str | None:
         return None
     if name.lower() in type_names:
         raise InvalidTarget("A tenant may not be named like an account type.")
+    if len(name.encode()) > MAX_ID_BYTES:
+        raise InvalidTarget(f"The tenant has over {MAX_ID_BYTES} bytes.")
     return _given(name)
 
 

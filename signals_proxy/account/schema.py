@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, SchemaError
 
-from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.account_type import UNCOUNTED, AccountType
 from signals_proxy.account.formats import FORMATS
 from signals_proxy.account.weakness import check
 from signals_proxy.errors import ConfigError, Detail, InvalidAccount
@@ -90,12 +90,12 @@ def index_mapping(types: Mapping[str, AccountType]) -> dict[str, Any]:
 
     Raises ``ConfigError`` if two types have an attribute of one name and of different kinds.
     """
-    keyword = {"type": "keyword"}
+    keyword = {"type": "keyword", **UNCOUNTED}
     properties = {
-        "type": {"type": "text", "fields": {"keyword": keyword}},
+        "type": {"type": "text", "fields": {"keyword": keyword}, **UNCOUNTED},
         "_name": keyword,
         "_tenant": keyword,
-        "_sealed": {"type": "object", "dynamic": False, "properties": {"key": keyword}},
+        "_sealed": {"type": "object", "dynamic": False, "properties": {"key": {"type": "keyword"}}},
     }
     for account_type in types.values():
         for name, kind in account_type.mapping().items():

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 
 from signals_proxy import __version__
+from signals_proxy.account.sealing import Integrity
 from signals_proxy.api import parameters
 from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import (
@@ -21,6 +22,7 @@ from signals_proxy.errors import (
 __all__ = [
     "error",
     "finish_fields",
+    "integrity",
     "internal_error",
     "json_answer",
     "of_error",
@@ -57,12 +59,20 @@ def warned(response: web.Response, texts: Iterable[str]) -> web.Response:
     return response
 
 
-def error(status: int, message: str, detail: Any = None) -> web.Response:
+def integrity(found: Integrity) -> dict[str, str]:
+    """Return what is said of an account's seal: its state, and unless all is well what to do."""
+    said = {"integrity": found.value}
+    return said if found is Integrity.VERIFIED else {**said, "remedy": found.remedy}
+
+
+def error(
+    status: int, message: str, detail: Any = None, asked: Mapping[str, str] = _NOTHING
+) -> web.Response:
     """Return an error in the one shape that all of ours have."""
     body: dict[str, Any] = {"status": status, "error": message}
     if detail is not None:
         body["detail"] = detail
-    return json_answer(status, body)
+    return json_answer(status, body, asked)
 
 
 def internal_error(request_id: str) -> web.Response:
@@ -70,14 +80,17 @@ def internal_error(request_id: str) -> web.Response:
     return error(500, f"Internal error; the proxy's log tells more about request {request_id}.")
 
 
-def of_error(failure: SignalsError) -> web.Response:
-    """Return the answer for one of our errors, with the fields that belong to it."""
+def of_error(failure: SignalsError, *, pretty: bool = False) -> web.Response:
+    """Return the answer for one of our errors, with the fields that belong to it.
+
+    ``pretty`` lays it out; as in Elasticsearch, an error is never filtered.
+    """
     detail = None
     if isinstance(failure, InvalidAccount):
         detail = {
             name: [item.as_json() for item in items] for name, items in failure.details.items()
         }
-    answer = error(failure.status, failure.message, detail)
+    answer = error(failure.status, failure.message, detail, {"pretty": str(pretty).lower()})
     if isinstance(failure, WrongMethod):
         answer.headers[hdrs.ALLOW] = ",".join(failure.allowed)
     if isinstance(failure, Unauthenticated):

@@ -40,6 +40,7 @@ BODY_TIMEOUT_S: Final = 60.0
 _ROOMS: Final = web.AppKey("rooms", Rooms)
 _AUDIT: Final = web.AppKey("audit", Audit)
 _PEER_OF: Final[web.AppKey[PeerOf]] = web.AppKey("peer_of")
+_OWN_PAGES: Final = web.AppKey("own_pages", bool)
 _ANSWERED_IN: Final = web.RequestKey("answered_in", str)
 
 
@@ -76,11 +77,14 @@ def build(
     peer_of: PeerOf = remote_of,
     body_timeout_s: float = BODY_TIMEOUT_S,
     pass_on: scrolling.PassOn | None = None,
+    own_pages: bool = False,
 ) -> web.Application:
     """Return the application; run it with ``RUNNER_OPTIONS`` and :func:`protocols`.
 
     ``peer_of`` tells the address of a request's client, which a socket pair has none of.
     ``pass_on`` reaches the cluster as a caller does, if anything can: see ``scrolling``.
+    ``own_pages`` lets web pages of the origin that it is served at call it: nothing else may be
+    served there.
     ``body_timeout_s`` is the time in which a body has to have come whole. The registry is the
     caller's to close.
     """
@@ -90,14 +94,17 @@ def build(
         keyring=keyring,
         types=types,
         authorizer=authorizer,
+        audit=audit,
         body_timeout_s=body_timeout_s,
         fields=searchable(types),
         published=Published(schemas(types), openapi(types, __version__)),
     )
     app[_AUDIT] = audit
     app[_PEER_OF] = peer_of
+    app[_OWN_PAGES] = own_pages
     app[scrolling.PASS_ON] = pass_on
-    app.router.add_route("*", "/{target:.*}", _answer, expect_handler=_leave_to_body)
+    # Of aiohttp's decoded path, in which "." would not fit a line break.
+    app.router.add_route("*", "/{target:(?s:.*)}", _answer, expect_handler=_leave_to_body)
     app.on_response_prepare.append(_finish)
     return app
 
@@ -139,7 +146,7 @@ async def _answer(request: web.Request) -> web.Response:
         raise NotFound("Not found")
     if asked.ref is not None:
         entry.account = asked.ref.document_id
-    receive.refuse_web_pages(request)
+    receive.refuse_web_pages(request, but_own=request.app[_OWN_PAGES])
     if not methods:
         raise NotFound(f"This version of the proxy does not offer {path}")
     if request.method == hdrs.METH_OPTIONS:

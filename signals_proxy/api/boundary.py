@@ -65,7 +65,7 @@ async def _answered(request: web.Request, handler: Handler, entry: Entry) -> web
         entry.error = type(error).__name__
         if isinstance(error, UpstreamError):
             _log.warning("call failed", request_id=entry.request_id, reason=error.message)
-        return answer.of_error(error)
+        return answer.of_error(error, pretty=request.query.get("pretty") in {"", "true"})
     except web.HTTPException as error:
         # Of aiohttp's own making: a target that not even the catch-all route takes, such as "*".
         entry.error = type(error).__name__

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from signals_proxy.account import search
 from signals_proxy.account.sealing import Integrity
+from signals_proxy.api import parameters
 
 __all__ = [
     "CALLS",
@@ -23,15 +25,8 @@ __all__ = [
 ]
 
 OF_ACCOUNT: Final = "/{type}/{id}"
-COMMON: Final = ("pretty", "human", "error_trace", "filter_path")
-_GUARDS: Final = ("dry_run", "op_type", "if_seq_no", "if_primary_term")
-_SEARCHING: Final = (
-    *("q", "df", "default_operator", "lenient", "analyze_wildcard"),
-    *("from", "size", "sort", "scroll", "track_total_hits", "rest_total_hits_as_int"),
-    *("_source", "_source_includes", "_source_excludes", "source", "source_content_type"),
-    *("typed_keys", "ignore_unavailable", "allow_no_indices", "expand_wildcards"),
-    *("ignore_throttled", "preference", "search_type"),
-)
+COMMON: Final = (*sorted(parameters.COMMON),)
+_SEARCHING: Final = (*sorted(search.PARAMETERS), "source", "source_content_type")
 
 
 _Schema: TypeAlias = dict[str, Any]
@@ -63,7 +58,7 @@ CALLS: Final = (
         name="put",
         summary="Create an account, or replace it",
         answers={200: "Written", 201: "Written"},
-        parameters=_GUARDS,
+        parameters=(*sorted(parameters.PUT),),
         body="{type}",
         errors=(409, 413, 415),
     ),
@@ -81,6 +76,7 @@ CALLS: Final = (
         name="delete",
         summary="Delete an account that is not in use",
         answers={200: "Deleted"},
+        parameters=(*sorted(parameters.DELETE),),
         errors=(404, 409),
     ),
     Call(
@@ -150,6 +146,7 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     ),
     413: ("ContentTooLarge", "The body is over the limit."),
     415: ("UnsupportedMediaType", "The body's media type or coding is not understood."),
+    429: ("TooManyRequests", "Too many log-ins have failed; see 'Retry-After'."),
     431: ("RequestHeaderFieldsTooLarge", "The request's head is over the limit."),
     501: ("NotImplemented", "A feature of HTTP that the proxy does not have."),
     502: ("BadGateway", "The cluster's answer is lost, or no use: what was done is not known."),
@@ -157,7 +154,7 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     504: ("GatewayTimeout", "The cluster did not answer in time: what was done is not known."),
 }
 OF_EVERY_CALL: Final = (400, 403, 405, 408, 431, 501, 503)
-OF_THE_CLUSTER: Final = (401, 502, 504)
+OF_THE_CLUSTER: Final = (401, 429, 502, 504)
 
 _SWITCH: Final = {"type": "string", "enum": ["true", "false", ""]}
 _TEXT: Final = {"type": "string"}
@@ -229,13 +226,18 @@ def bodies() -> dict[str, _Schema]:
     cause = _object({"type": text, "reason": text}, "type")
     account = {
         **_object({"type": text, "_name": text, "_tenant": text}),
+        "additionalProperties": True,
         "description": "The attributes, defaults included. A stored secret is '::es_redacted::'.",
     }
     number = {**_COUNT, "type": ["integer", "string"]}
-    integrity = {"enum": [state.value for state in Integrity]}
+    seal = {
+        "integrity": {"enum": [state.value for state in Integrity]},
+        "remedy": {**text, "description": "What to do, unless 'integrity' is 'verified'."},
+    }
     hit = {"_index": text, "_id": text, "_score": {"type": ["number", "null"]}}
     total = {"anyOf": [count, _object({"value": count, "relation": text})]}
-    hits = _array(_object({**hit, "_source": account, "sort": _array({})}))
+    hit |= {**seal, "_source": account, "sort": _array({})}
+    hits = _array(_object({**hit, "matched_queries": _array(text)}))
     return {
         "Error": {
             **_object(
@@ -257,8 +259,7 @@ def bodies() -> dict[str, _Schema]:
                 "_id": text,
                 "found": {"const": True},
                 **version,
-                "integrity": integrity,
-                "remedy": {**text, "description": "What to do, unless 'integrity' is 'verified'."},
+                **seal,
                 "_source": account,
             }
         ),
@@ -276,6 +277,7 @@ def bodies() -> dict[str, _Schema]:
                 }
             ),
             "additionalProperties": False,
+            "examples": [{"query": {"term": {"type": "email"}}, "sort": ["_name"], "size": 20}],
         },
         "SearchAnswer": _object(
             {

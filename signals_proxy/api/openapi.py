@@ -160,7 +160,12 @@ _HEADERS: Final = {
     },
     "Retry-After": {"description": "Seconds.", "schema": {"type": "string"}},
 }
-_FIELDS_OF: Final = {401: ("WWW-Authenticate",), 405: ("Allow",), 503: ("Retry-After",)}
+_FIELDS_OF: Final = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
 _BARE: Final = "WithoutBody"
 
 

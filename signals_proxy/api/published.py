@@ -53,7 +53,9 @@ _DESCRIPTION: Final = (
 _COMMENT: Final = (
     "x-destination: decides where secrets travel to. x-alias: another name under which the attribute"
     " is accepted. x-excludes: an attribute, or a member of one, that may not be beside this one."
-    " x-names-ignore-case: names have to differ in more than upper and lower case. x-format: what kind"
+    " x-names-ignore-case: names have to differ in more than upper and lower case. x-weak: what is"
+    " accepted, but told of in a Warning: 'text', if all of 'when' is there and passes (x-past: a day"
+    " that has come; a dot leads to a member of an attribute). x-format: what kind"
     " of text it is; the $comment beside it says what is accepted, which can be less than what the"
     " pattern lets pass. Integers are written without fraction and exponent."
 )
@@ -91,6 +93,7 @@ def schema(account_type: AccountType) -> dict[str, Any]:
         },
         "required": _needed(account_type),
         "additionalProperties": False,
+        "x-weak": own["x-weak"],
     }
     new: _Schema = {
         "$anchor": "new",

@@ -10,10 +10,10 @@ from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.account.ref import Ref
 from signals_proxy.api import receive
-from signals_proxy.authorization import Action, Authorizer
-from signals_proxy.errors import Forbidden, Unauthenticated
+from signals_proxy.authorization import Action, Authorizer, Identity
+from signals_proxy.errors import Forbidden, TooManyAttempts, Unauthenticated
 from signals_proxy.registry import Registry
-from signals_proxy.telemetry.audit import Entry
+from signals_proxy.telemetry.audit import Audit, Entry
 
 __all__ = ["Call", "Published", "Rooms", "require"]
 
@@ -38,6 +38,7 @@ class Rooms:
     keyring: Keyring
     types: Mapping[str, AccountType]
     authorizer: Authorizer
+    audit: Audit
     body_timeout_s: float
     fields: Mapping[str, str]
     published: Published
@@ -62,18 +63,22 @@ class Call:
     type: str | None = None
 
 
-async def require(call: Call, action: Action, ref: Ref | None, tenant: str | None) -> None:
-    """Ask the authorizer, and note what it says; ``ref`` and ``tenant`` as it takes them.
+async def require(call: Call, action: Action, ref: Ref | None, tenant: str | None) -> Identity:
+    """Ask the authorizer, note and return what it says; ``ref`` and ``tenant`` as it takes them.
 
-    Raises what it raises.
+    Raises what it raises, and :class:`NotRecorded` where a call has to be recorded before it is
+    done and cannot be.
     """
     entry = call.entry
-    entry.action = action.value
+    entry.action, entry.tenant = action.value, tenant
     caller = receive.caller(call.request, entry.address)
     try:
         identity = await call.rooms.authorizer.require(action, ref, tenant, caller)
-    except (Unauthenticated, Forbidden):
+    except (Unauthenticated, Forbidden, TooManyAttempts) as error:
         entry.allowed = False
+        entry.user = error.user if isinstance(error, Forbidden) else None
         raise
     entry.allowed = True
     entry.user = identity.name
+    await call.rooms.audit.intend(entry)
+    return identity

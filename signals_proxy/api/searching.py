@@ -18,11 +18,12 @@ from signals_proxy.account.body import Json
 from signals_proxy.account.document import SealedAccount
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.search import Search
+from signals_proxy.account.visible import Visible
 from signals_proxy.api import parameters, receive
-from signals_proxy.api.answer import json_answer
+from signals_proxy.api.answer import integrity, json_answer
 from signals_proxy.api.rooms import Call, Rooms, require
 from signals_proxy.authorization import Action
-from signals_proxy.errors import InvalidParameter
+from signals_proxy.errors import InvalidParameter, Refused
 
 __all__ = ["answer_search", "search"]
 
@@ -34,7 +35,7 @@ _INSTEAD_OF_A_BODY: Final = frozenset({"source", "source_content_type"})
 
 async def search(call: Call) -> web.Response:
     """Answer ``_search``, whose body may be missing, or stand in the parameter ``source``."""
-    await require(call, Action.SEARCH, None, call.tenant)
+    caller = await require(call, Action.SEARCH, None, call.tenant)
     names = searches.PARAMETERS
     asked = parameters.known(call.path, call.parameters, names | _INSTEAD_OF_A_BODY)
     data = await receive.body(call.request, call.rooms.body_timeout_s)
@@ -43,7 +44,8 @@ async def search(call: Call) -> web.Response:
     else:
         data = _source(asked)
     body = account_body.parse(data) if data else {}
-    return await _answered(call, searches.parse(body, asked, call.tenant, call.rooms.fields), asked)
+    wanted = searches.parse(body, asked, call.tenant, call.rooms.fields)
+    return await _answered(call, wanted, asked, caller.visible)
 
 
 async def answer_search(call: Call, search: Search, asked: Mapping[str, str]) -> web.Response:
@@ -51,17 +53,23 @@ async def answer_search(call: Call, search: Search, asked: Mapping[str, str]) ->
 
     ``asked`` are the parameters of the call. Whether the caller may do it is asked here.
     """
-    await require(call, Action.SEARCH, None, search.tenant)
-    return await _answered(call, search, asked)
+    caller = await require(call, Action.SEARCH, None, search.tenant)
+    return await _answered(call, search, asked, caller.visible)
 
 
-async def _answered(call: Call, search: Search, asked: Mapping[str, str]) -> web.Response:
+async def _answered(
+    call: Call, search: Search, asked: Mapping[str, str], visible: Visible | None
+) -> web.Response:
     rooms = call.rooms
-    found = await rooms.registry.search(search.request())
+    rights = None if visible is None else visible.query(search.tenant, rooms.types)
+    found = await rooms.registry.search(search.request(rights))
 
     def answered() -> web.Response:
-        shown = _Shown(rooms, search.tenant)
-        return json_answer(200, page.answer(search, found, shown), asked)
+        shown = _Shown(rooms, search.tenant, visible)
+        try:
+            return json_answer(200, page.answer(search, found, shown), asked)
+        except UnicodeEncodeError:  # half of a surrogate pair, of which no node makes an answer
+            raise Refused(page.NONSENSE) from None
 
     return answered() if search.size <= _FEW else await asyncio.to_thread(answered)
 
@@ -83,17 +91,20 @@ def _source(asked: Mapping[str, str]) -> bytes:
 class _Shown:
     """What is shown of a hit to who searches in a tenant."""
 
-    def __init__(self, rooms: Rooms, tenant: str | None) -> None:
+    def __init__(self, rooms: Rooms, tenant: str | None, visible: Visible | None) -> None:
         self._rooms = rooms
         self._tenant = tenant
+        self._visible = visible
 
     def __call__(self, document_id: str, source: Mapping[str, Json]) -> dict[str, Any] | None:
         ref = Ref.of_document(document_id)
         account_type = self._rooms.types.get(ref.type) if ref is not None else None
         if ref is None or account_type is None or ref.tenant not in {None, self._tenant}:
             return None
+        if self._visible is not None and not self._visible.includes(ref):
+            return None
         account = SealedAccount(ref, source)
         return {
-            "integrity": sealing.verify(account, self._rooms.keyring).value,
+            **integrity(sealing.verify(account, self._rooms.keyring)),
             "_source": document.redact(account, account_type),
         }

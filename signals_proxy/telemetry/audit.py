@@ -2,41 +2,66 @@
 
 Rules of the file:
 
-- Exactly one line a call. :meth:`Audit.call` is a context manager around the whole of a call, so
-  no way out of it, an error, a crash or a client that leaves, goes unrecorded, and no handler can
-  forget it.
+- Exactly one line a call tells its outcome. :meth:`Audit.call` is a context manager around the
+  whole of a call, so no way out of it, an error, a crash or a client that leaves, goes unrecorded,
+  and no handler can forget it. Where lines are required, one more, of the intent, comes before.
 - Never a secret. What a line holds is a closed list of fields, filled with names, numbers and
   words of our own; nothing of a body, no credential, no message of an exception.
 - Every value that a caller can choose is cut to a length, and JSON escapes its control characters,
   so that one line stays one line.
 
-The lines go to the logger ``signals_proxy.audit`` as the message of a record of level ``INFO``;
-whoever sets logging up writes the message as it is. Names are those of the Elastic Common Schema
-where it has one; the rest stands under ``signals_proxy.``.
+The lines go to a file, or to the logger ``signals_proxy.audit`` as the message of a record of level
+``INFO``; whoever sets logging up writes the message as it is. Names and values are those of the
+Elastic Common Schema where it has them; the rest stands under ``signals_proxy.``. The formatter of
+``ecs-logging`` takes any field that a record carries, adds where in our code it was made, and knows
+no newer version of the schema than 1.6, which has no category for calls of an API.
 """
 
 import asyncio
+import contextlib
+import ipaddress
 import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["LOGGER", "Audit", "Entry"]
+from signals_proxy.errors import NotRecorded
+from signals_proxy.telemetry.audit_file import AuditFile
+
+__all__ = ["LOGGER", "Audit", "AuditSettings", "Entry"]
 
 LOGGER: Final = "signals_proxy.audit"
 
 _LONGEST: Final = 1024
 """Characters of a value that are kept; an account's id has at most 512 bytes."""
 
+PATIENCE_S: Final = 10.0
+
+_TYPES: Final = {"created": "creation", "updated": "change", "deleted": "deletion"}
+"""``event.type`` of what was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where the lines go: to ``file``, to the log if that is None.
+
+    ``required``: what cannot be recorded there before is not done.
+    """
+
+    file: Path | None = None
+    required: bool = False
+
 
 @dataclass(slots=True)
 class Entry:
     """What is known of a call so far; filled in while it is worked on.
 
-    ``action`` is the action asked for (``put``), ``account`` the document's id. ``allowed`` is what
+    ``action`` is the action asked for (``put``), ``account`` the document's id, ``tenant`` whose
+    accounts it is about (None: the global ones, or it was not asked). ``allowed`` is what
     the authorizer said: None while it has not been asked or could not decide. ``result`` is what
     was done (``created``), also where the caller never learned it. ``status`` is that of the answer;
     None if there was none. ``error`` is the kind of error, never its text.
@@ -49,6 +74,7 @@ class Entry:
     traceparent: str | None = None
     action: str | None = None
     account: str | None = None
+    tenant: str | None = None
     user: str | None = None
     allowed: bool | None = None
     result: str | None = None
@@ -58,11 +84,29 @@ class Entry:
 
 
 class Audit:
-    """Writes the lines. ``clock`` tells the time in UTC."""
+    """Writes the lines, to the log if ``settings`` names no file.
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    ``clock`` tells the time in UTC; ``patience_s`` is how long an intent waits for the disk.
+
+    :raises ConfigError: if the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        settings: AuditSettings = AuditSettings(),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._clock = clock
-        self._logger = logging.getLogger(LOGGER)
+        self._patience_s = patience_s
+        self._log = logging.getLogger(LOGGER)
+        self._file = AuditFile(settings.file, self._tell) if settings.file is not None else None
+        self._required = self._file if settings.required else None
+
+    async def close(self) -> None:
+        """Write what has not been written; no call may be under way or follow."""
+        if self._file is not None:
+            await self._file.close()
 
     @contextmanager
     def call(self, entry: Entry) -> Iterator[Entry]:
@@ -80,26 +124,47 @@ class Audit:
             entry.status = None
             raise
         finally:
-            self._logger.info("%s", self._line(entry))
+            line = self._line(entry, _outcome)
+            if self._file is None:
+                self._tell(line)
+            else:
+                _ = self._file.append(line)
 
-    def _line(self, entry: Entry) -> str:
+    async def intend(self, entry: Entry) -> None:
+        """Where lines are required, write who is about to do what, before anything is done.
+
+        :raises NotRecorded: if that could not be written.
+        """
+        if self._required is None:
+            return
+        took = self._required.append(self._line(entry, _intent))
+        with contextlib.suppress(TimeoutError):
+            if await asyncio.wait_for(asyncio.shield(took), self._patience_s):
+                return
+        raise NotRecorded("The call cannot be recorded in the audit trail, so nothing was done.")
+
+    def _tell(self, line: str) -> None:
+        self._log.info("%s", line)
+
+    def _line(self, entry: Entry, phase: Callable[[Entry, datetime], dict[str, Any]]) -> str:
         now = self._clock()
         fields: dict[str, Any] = {
             "@timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "log.level": "info",
+            "ecs.version": "9.0.0",
             "event.kind": "event",
+            "event.category": ["api"],
             "event.dataset": LOGGER,
             "event.action": f"account/{entry.action}" if entry.action else None,
-            "event.outcome": _outcome(entry),
-            "event.duration": round((now - entry.started).total_seconds() * 1e9),
+            **phase(entry, now),
             "user.name": entry.user,
             "client.address": entry.address,
+            "client.ip": _ip(entry.address),
             "http.request.id": entry.request_id,
             "http.request.method": entry.method,
-            "http.response.status_code": entry.status,
-            "error.type": entry.error,
             "signals_proxy.account": entry.account,
+            "signals_proxy.tenant": entry.tenant,
             "signals_proxy.allowed": entry.allowed,
-            "signals_proxy.result": entry.result,
             "signals_proxy.x_opaque_id": entry.opaque_id,
             "signals_proxy.traceparent": entry.traceparent,
         }
@@ -112,8 +177,42 @@ class Audit:
         )
 
 
-def _outcome(entry: Entry) -> str:
+def _intent(_: Entry, __: datetime) -> dict[str, Any]:
+    return {
+        "message": "account call begins",
+        "event.type": ["start", "allowed"],
+        "signals_proxy.phase": "intent",
+    }
+
+
+def _outcome(entry: Entry, now: datetime) -> dict[str, Any]:
+    types = ["end"]
+    if entry.allowed is not None:
+        types.append("allowed" if entry.allowed else "denied")
+    if entry.result in _TYPES:
+        types.append(_TYPES[entry.result])
     if entry.status is not None:
-        return "success" if entry.status < 400 else "failure"
-    # No answer went out. Something may have been done, or may still be.
-    return "success" if entry.result else "unknown"
+        outcome = "success" if entry.status < 400 else "failure"
+    else:  # no answer went out; something may have been done, or may still be
+        outcome = "success" if entry.result else "unknown"
+    if outcome == "success" and entry.action in {"get", "search"}:
+        types.append("access")
+    return {
+        "message": "account call ended",
+        "event.type": types,
+        "event.outcome": outcome,
+        "event.duration": round((now - entry.started).total_seconds() * 1e9),
+        "http.response.status_code": entry.status,
+        "error.type": entry.error,
+        "signals_proxy.phase": "outcome",
+        "signals_proxy.result": entry.result,
+    }
+
+
+def _ip(address: str | None) -> str | None:
+    """Return an address if Elasticsearch's type ``ip`` takes it."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    return None if getattr(found, "scope_id", None) else str(found)

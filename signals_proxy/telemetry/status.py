@@ -35,7 +35,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """Whether a node answers this worker, and if none does, why."""
+    """Whether a node answers this worker as it has to, and if none does, why."""
 
     answers: bool
     reason: str = ""

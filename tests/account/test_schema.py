@@ -132,12 +132,14 @@ def test_only_public_attributes_are_indexed(types):
 def test_the_kinds_of_the_index(types):
     """Types are matched in any case and sorted by, only the key's id is indexed of the seal."""
     properties = schema.index_mapping(types)["properties"]
-    text = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 1024}}}
-    assert properties["type"] == {"type": "text", "fields": {"keyword": {"type": "keyword"}}}
-    assert {"type": "keyword"} == properties["_name"] == properties["_tenant"]
+    flat = {"similarity": "boolean"}
+    keyword = {"type": "keyword", **flat}
+    text = {"type": "text", "fields": {"keyword": {**keyword, "ignore_above": 1024}}, **flat}
+    assert properties["type"] == {"type": "text", "fields": {"keyword": keyword}, **flat}
+    assert keyword == properties["_name"] == properties["_tenant"]
     key = {"key": {"type": "keyword"}}
     assert {"type": "object", "dynamic": False, "properties": key} == properties["_sealed"]
     assert text == properties["host"] == properties["default_to"] == properties["description"]
     assert properties["port"] == {"type": "long"}
-    assert properties["disabled"] == {"type": "boolean"}
+    assert properties["disabled"] == {"type": "boolean", "index": False}
     assert properties["expires_at"] == {"type": "date", "format": "strict_date"}

@@ -1,7 +1,5 @@
 """Every account type, by its schema file alone: what it takes, what it refuses, what it keeps."""
 
-import json
-
 import pytest
 from accounts import (
     BASIC,
@@ -18,7 +16,7 @@ from accounts import (
     validate,
 )
 
-from signals_proxy.account import Ref, merge, open_sealed, redact, schema, seal
+from signals_proxy.account import open_sealed, redact, seal
 from signals_proxy.account.values import problems
 from signals_proxy.secret import REDACTED
 
@@ -90,22 +88,6 @@ def test_every_default_is_valid(name):
     """A default is stored unseen."""
     for attribute in TYPES[name].schema["properties"].values():
         assert [*problems(attribute, attribute.get("default", sample(attribute)))] == []
-
-
-def test_a_seventh_type_is_a_seventh_file(tmp_path):
-    """The file alone makes a type whose accounts are validated, locked, sealed and indexed."""
-    for name, content in ((p.name, p.read_bytes()) for p in schema._FOLDERS[1].glob("*.json")):
-        (tmp_path / name).write_bytes(content)
-    sms = json.loads((tmp_path / "jira.json").read_text())
-    sms["properties"] |= {"sms_sender": {"type": "string", "enum": ["a", "b"], "x-alias": "sender"}}
-    (tmp_path / "sms.json").write_text(json.dumps(sms))
-    types = schema.load(tmp_path)
-    assert types.keys() == {*TYPES, "sms"}
-    assert "sms_sender" in schema.index_mapping(types)["properties"]
-    body = {"url": "https://sms.test", "auth_token": "t", "sender": "b"}
-    account = types["sms"].validate(merge(body, None, types["sms"], Ref("sms", "a")))
-    assert account.public == {"url": "https://sms.test", "sms_sender": "b", "disabled": False}
-    assert open_sealed(seal(account, RING), RING) == account
 
 
 # --- rules across attributes ---------------------------------------------------------------------

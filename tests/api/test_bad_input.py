@@ -161,6 +161,7 @@ async def test_parameters_of_others(client: Any, method: str) -> None:
         "/_signals/account/a/b/c/d",
         "/_signals/account/email/de%2Ffault",
         "/_signals/account/email/def%2Aault",
+        "/_signals/account/email/def%0Aault",
         "/_signals/account/email/..",
         "/_signals/account/email/_default",
         "/_signals/account/slack/email/default",

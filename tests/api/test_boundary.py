@@ -1,8 +1,10 @@
 """Errors that become answers: of the cluster, of callers, and those that nobody foresaw."""
 
 import asyncio
+import fcntl
 import json
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from signals_proxy.api import protocols
 from signals_proxy.api.boundary import boundary, way_of
 from signals_proxy.authorization import Identity
 from signals_proxy.errors import SignalsError, TimedOut, Unauthenticated
-from signals_proxy.telemetry.audit import Audit
+from signals_proxy.telemetry.audit import Audit, AuditSettings
 
 
 class Broken:
@@ -130,6 +132,7 @@ async def test_audit_lines(client: Any, example: Any, audit_lines: Any) -> None:
         ("POST", "email/default", None, 405),
         ("OPTIONS", "email/default", None, 200),
         ("GET", "_search", None, 200),
+        ("GET", "t/_search", None, 200),
         ("GET", "email/_x", None, 400),
         ("DELETE", "email/default", None, 200),
     ]
@@ -143,7 +146,7 @@ async def test_audit_lines(client: Any, example: Any, audit_lines: Any) -> None:
         *["account/put"] * 3,
         *["account/get"] * 2,
         *[None] * 2,
-        "account/search",
+        *["account/search"] * 2,
         None,
         "account/delete",
     ]
@@ -151,22 +154,71 @@ async def test_audit_lines(client: Any, example: Any, audit_lines: Any) -> None:
         *["email/default"] * 3,
         "t/email/default",
         *["email/default"] * 3,
-        None,
-        None,
+        *[None] * 3,
         "email/default",
+    ]
+    assert [line.get("signals_proxy.tenant") for line in lines] == [
+        *[None] * 3,
+        "t",
+        *[None] * 4,
+        "t",
+        *[None] * 2,
     ]
     assert [line.get("signals_proxy.allowed") for line in lines] == [
         *[True] * 5,
         *[None] * 2,
-        True,
+        *[True] * 2,
         None,
         True,
     ]
-    assert [line.get("signals_proxy.result") for line in lines][::9] == ["created", "deleted"]
+    assert [line.get("signals_proxy.result") for line in lines][::10] == ["created", "deleted"]
     assert {line["client.address"] for line in lines} == {"127.0.0.1"}
     assert {line["signals_proxy.x_opaque_id"] for line in lines} == {"cron"}
     assert {line["signals_proxy.traceparent"] for line in lines} == {"00-aa-bb-01"}
     assert len({line["http.request.id"] for line in lines}) == len(steps)
+
+
+async def test_calls_that_cannot_be_recorded(
+    serve: Any, cluster: Any, tmp_path: Path, example: Any
+) -> None:
+    """Nothing is read or written that the audit trail was not told of, if it has to be."""
+    file = tmp_path / "audit.json"
+    audit = Audit(AuditSettings(file, required=True), patience_s=0.01)
+    client = await serve(audit=audit)
+    with file.open("rb") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)  # a disk that does not answer
+        for method, path, body in (
+            ("PUT", "email/default", example),
+            ("PUT", "email/default", b"{"),
+            ("PUT", "email/default?dry_run", example),
+            ("GET", "email/default", None),
+            ("DELETE", "email/default", None),
+            ("DELETE", "t/email/default", None),
+            ("POST", "_search", None),
+            ("POST", "t/_search", b"{"),
+        ):
+            answer = await client.ask(method, path, body)
+            assert (answer.status, answer.json["status"]) == (503, 503)
+            assert "nothing was done" in answer.json["error"]
+        assert (await client.get("_schema")).status == 200  # what everybody may know
+        assert (await client.get(Host="evil.example")).status == 403
+        assert not cluster.exists()
+    await audit.close()
+    phases = [json.loads(line)["signals_proxy.phase"] for line in file.read_text().splitlines()]
+    assert phases == ["intent", "outcome"] * 8 + ["outcome"] * 2
+
+
+async def test_recorded_calls_that_crash_or_are_refused(serve: Any, tmp_path: Path) -> None:
+    """Whatever becomes of a call, it has one line of its outcome; one that is refused no intent."""
+    file = tmp_path / "audit.json"
+    audit = Audit(AuditSettings(file, required=True))
+    for error, status in ((ValueError(), 500), (Unauthenticated("Who?", []), 401)):
+        client = await serve(audit=audit, authorizer=Broken(error))
+        assert (await client.get()).status == status
+    assert (await (await serve(audit=audit)).get("emial/x")).status == 404
+    await audit.close()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line.get("http.response.status_code") for line in lines] == [500, 401, None, 404]
 
 
 def bare(handler: Any) -> web.Application:

@@ -49,7 +49,72 @@ async def test_web_pages(client: Any, cluster: Any, fields: dict[str, str]) -> N
         body = json.loads(BODY) if method == "PUT" else None
         answer = await client.ask(method, "email/default", body, **fields)
         assert (answer.status, answer.json["error"]) == (403, "Web pages may not use this address.")
+    assert (await client.get(Origin=own_origin(client))).status == 403
     assert not cluster.exists()
+
+
+@pytest.fixture
+async def own(serve: Any) -> Any:
+    """A client of an address that serves pages of its own."""
+    return await serve(own_pages=True)
+
+
+def own_origin(client: Any) -> str:
+    return "http://{}:{}".format(*client.address)
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+async def test_our_own_pages(own: Any, audit_lines: Any, site: str) -> None:
+    """A page of the very address that it calls may, where there are such pages."""
+    status = {"GET": 404, "PUT": 201, "OPTIONS": 200, "DELETE": 200}
+    for method, expected in status.items():
+        body = json.loads(BODY) if method == "PUT" else None
+        fields = {"Origin": own_origin(own), "Sec_Fetch_Site": site}
+        answer = await own.ask(method, "email/default", body, **fields)
+        assert answer.status == expected
+        assert not any(name.lower().startswith("access-control") for name in answer.fields)
+    assert (await own.get(Origin="HTTP://LocalHost:1", Host="localhost:1")).status == 404
+    assert len(audit_lines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://evil.example", "localhost:9202"),
+        ("null", "localhost:9202"),
+        ("http://localhost", "localhost:9202"),
+        ("http://localhost:9201", "localhost:9202"),
+        ("https://localhost:9202", "localhost:9202"),
+        ("http://localhost:9202.evil.example", "localhost:9202"),
+        ("http://localhost:9202/", "localhost:9202"),
+        ("http://127.0.0.1:9202", "localhost:9202"),
+        ("http://", ""),
+        ("http://none", ""),
+        ("", "localhost:9202"),
+    ],
+)
+async def test_other_pages(own: Any, cluster: Any, origin: str, host: str) -> None:
+    """Every other page is a stranger there too, be it of the same machine."""
+    for method in ("GET", "PUT", "DELETE", "OPTIONS"):
+        body = json.loads(BODY) if method == "PUT" else None
+        answer = await own.ask(method, "email/default", body, Origin=origin, Host=host)
+        assert (answer.status, answer.json["error"]) == (403, "Web pages may not use this address.")
+    assert not cluster.exists()
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site", "", "same-origin, none"])
+async def test_what_a_browser_says_of_other_pages(own: Any, site: str) -> None:
+    for fields in ({}, {"Origin": own_origin(own)}):
+        assert (await own.get(Sec_Fetch_Site=site, **fields)).status == 403
+
+
+async def test_two_origins(own: Any) -> None:
+    """Two are not one's own, be one of them."""
+    fields = ("Origin: http://localhost", "Origin: http://evil.example")
+    for ordered in (fields, fields[::-1]):
+        head, _ = await exchange(own.address, get(*ordered))
+        assert head.startswith(b"HTTP/1.1 403 ")
+    assert (await exchange(own.address, get(fields[0])))[0].startswith(b"HTTP/1.1 404 ")
 
 
 async def test_a_person_at_the_address_bar(client: Any) -> None:
@@ -78,7 +143,7 @@ CHALLENGES = ['Basic realm="security", charset="UTF-8"', "ApiKey"]
 
 @pytest.mark.parametrize(
     ("refusal", "status"),
-    [(Forbidden("You may not."), 403), (Unauthenticated("Who are you?", CHALLENGES), 401)],
+    [(Forbidden("You may not.", "kim"), 403), (Unauthenticated("Who are you?", CHALLENGES), 401)],
 )
 async def test_refusals(
     serve: Any, cluster: Any, refusal: Any, status: int, example: Any, audit_lines: Any
@@ -101,6 +166,7 @@ async def test_refusals(
     lines = audit_lines()[1:]
     assert {line["signals_proxy.allowed"] for line in lines} == {False}
     assert {line["event.outcome"] for line in lines} == {"failure"}
+    assert {line.get("user.name") for line in lines} == {getattr(refusal, "user", None)}
 
 
 async def test_challenges(serve: Any) -> None:

@@ -85,6 +85,7 @@ def test_the_parameters() -> None:
     assert names(path["get"]["parameters"]) == common
     assert names(path["put"]["parameters"]) == common | parameters.PUT
     assert "parameters" not in path["options"]
+    assert names(path["delete"]["parameters"]) == common | parameters.DELETE
     searching = search.PARAMETERS | {"source", "source_content_type"}
     for its in ("get", "post"):
         assert names(PATHS[f"{PREFIX}/_search"][its]["parameters"]) == common | searching
@@ -165,3 +166,16 @@ async def test_the_answers(client: Any, canary: Any) -> None:
         *(("DELETE", status) for status in (200, 404)),
         ("OPTIONS", 200),
     }
+
+
+async def test_a_hit(client: Any, canary: Any) -> None:
+    """All that it can have is told: what to do, too, if its seal were not whole."""
+    account = {"host": "a.test", "port": 25, "user": "u", "password": canary("password")}
+    assert (await client.put(account)).status == 201
+    query = {"term": {"host": {"value": "a.test", "_name": "here"}}}
+    answer = await client.ask("POST", "_search", {"query": query, "sort": ["_name"]})
+    (hit,) = answer.json["hits"]["hits"]
+    its = DOCUMENT["components"]["schemas"]["SearchAnswer"]["properties"]["hits"]["properties"]
+    told = its["hits"]["items"]
+    assert hit.keys() | {"remedy"} == told["properties"].keys()
+    assert [*Draft202012Validator(told).iter_errors(hit)] == []

@@ -64,12 +64,17 @@ def test_what_is_not_clearly_ours(body: bytes) -> None:
     assert not concerns_us("/_search/scroll", body.replace(b"%s", OURS.encode()))
 
 
+def test_a_query_that_is_no_text_is_not_ours() -> None:
+    assert not concerns_us(f"/_search/scroll?scroll_id={OURS}&a=%FF", b"")
+
+
 def test_what_inflates_to_much_is_not_looked_at() -> None:
     """An archive of a body over the limit, or cut short, is not ours, whatever it holds."""
     body = json.dumps({"scroll_id": OURS}).encode()
     assert concerns_us("/_search/scroll", gzip.compress(body.ljust(64 * 1024)))
     assert not concerns_us("/_search/scroll", gzip.compress(body.ljust(64 * 1024 + 1)))
     assert not concerns_us("/_search/scroll", gzip.compress(body)[:-9])
+    assert not concerns_us("/_search/scroll", gzip.compress(body) + b" ")
     assert not concerns_us("/_search/scroll", gzip.compress(b" " * 50_000_000))
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
+from faults import Fault
 from rawhttp import exchange
 
 from signals_proxy.account import schema
@@ -97,6 +98,19 @@ async def test_search_after_goes_on(accounts: Any) -> None:
         seen += [hit["_id"] for hit in found]
         body["search_after"] = found[-1]["sort"]
     assert seen == ["email/a", "email/b", "slack/s"]
+
+
+async def test_scores_tell_nothing_of_other_tenants(accounts: Any) -> None:
+    """Nor how often a word occurs in their accounts, nor how many there are, nor how long."""
+    queries = ("q=h1.test", "q=host.keyword:h1.test", "q=_name:b", "q=type:email+smtp*+port:2")
+    before = [(await accounts.get(f"_search?{query}")).json["hits"] for query in queries]
+    for number in range(3):
+        body = {"host": "h1.test", "port": 2, "description": "h1.test email " * 5}
+        assert (await accounts.put(body, f"other/email/b{number}")).status == 201
+        assert (await accounts.put(body, f"other{number}/email/b")).status == 201
+    after = [(await accounts.get(f"_search?{query}")).json["hits"] for query in queries]
+    assert after == before
+    assert all(found["hits"] for found in before)
 
 
 async def test_where_the_body_may_stand(accounts: Any) -> None:
@@ -219,9 +233,10 @@ async def test_planted_documents(accounts: Any, cluster: Any, canary: Any) -> No
 
 
 async def test_a_document_that_the_cluster_cannot_tell(
-    accounts: Any, index: str, elasticsearch: str
+    accounts: Any, index: str, elasticsearch: str, caplog: Any
 ) -> None:
-    """One that is no JSON hides no other, on a page that can be read one by one."""
+    """One that is no JSON hides no other, on a page that can be read one by one; nor is it
+    searched for at one node after the other, with each put aside."""
 
     def plant() -> None:
         url = f"{elasticsearch}/{index}/_doc/email%2Fbad?refresh=true"
@@ -237,7 +252,40 @@ async def test_a_document_that_the_cluster_cannot_tell(
         "slack/s": "verified",
         "email/bad": "failed",
     }
+    of_client = [it.message for it in caplog.records if it.name == "elastic_transport.transport"]
+    assert len([it for it in of_client if it.startswith("POST") and "/_search" in it]) == 2
     assert (await accounts.delete("email/bad")).status == 200
+
+
+@pytest.mark.usefixtures("accounts")
+@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER])
+async def test_an_answer_that_is_lost(
+    serve: Any, connected: Any, faulty_wire: Any, fault: Fault
+) -> None:
+    """It is asked for again, on a page too that could not be read one by one."""
+    client = await serve(registry=connected(faulty_wire.url))
+    plan = faulty_wire.plan(b"/_search", fault)
+    assert len(ids(await client.get("_search?size=20"))) == 3
+    assert plan.met.is_set()
+
+
+async def test_a_cluster_that_gives_half_characters(
+    serve: Any, connected: Any, played: Any, index: str, types: Any
+) -> None:
+    """Which no node does: it is an error of the cluster's, not ours."""
+    described = {index: {"mappings": schema.index_mapping(types), "settings": {}}}
+    client = await serve(registry=connected(played.url))
+    hit = {"_id": "email/a", "_source": {"host": "\ud800"}, "sort": [None, "email", "a"]}
+    for changed, status in (
+        ({}, 200),
+        ({"_index": "\ud800"}, 502),
+        ({"sort": ["\ud800"] * 3}, 502),
+    ):
+        body = json.dumps({"hits": {"hits": [hit | changed]}}).encode()
+        played.answers.clear()
+        played.answer(b"flat_settings", 200, json.dumps(described).encode())
+        played.answer(b"_search", 200, body)
+        assert (await client.get("_search?scroll=1m")).status == status
 
 
 async def test_a_page_that_is_too_large(client: Any, cluster: Any, types: Any) -> None:

@@ -25,7 +25,7 @@ def audit() -> Audit:
             now += timedelta(milliseconds=250)
 
     clock = ticks()
-    return Audit(lambda: next(clock))
+    return Audit(clock=lambda: next(clock))
 
 
 @pytest.fixture
@@ -42,23 +42,32 @@ def entry(**fields: Any) -> Entry:
 def test_a_call_that_ends_well(audit: Audit, lines: Any) -> None:
     """The line holds everything that is known, under the names of the Elastic Common Schema."""
     with audit.call(entry(opaque_id="o1", traceparent="00-1-2-01")) as call:
-        call.action, call.account, call.user = "put", "email/default", "kim"
+        call.action, call.account, call.user = "put", "ops/email/default", "kim"
+        call.tenant = "ops"
         call.allowed, call.result, call.status = True, "created", 201
     assert lines() == [
         {
             "@timestamp": "2026-03-01T12:00:00.250Z",
+            "log.level": "info",
+            "ecs.version": "9.0.0",
+            "message": "account call ended",
             "event.kind": "event",
+            "event.category": ["api"],
+            "event.type": ["end", "allowed", "creation"],
             "event.dataset": "signals_proxy.audit",
             "event.action": "account/put",
             "event.outcome": "success",
             "event.duration": 250_000_000,
             "user.name": "kim",
             "client.address": "192.0.2.1",
+            "client.ip": "192.0.2.1",
             "http.request.id": "r1",
             "http.request.method": "PUT",
             "http.response.status_code": 201,
-            "signals_proxy.account": "email/default",
+            "signals_proxy.account": "ops/email/default",
+            "signals_proxy.tenant": "ops",
             "signals_proxy.allowed": True,
+            "signals_proxy.phase": "outcome",
             "signals_proxy.result": "created",
             "signals_proxy.x_opaque_id": "o1",
             "signals_proxy.traceparent": "00-1-2-01",
@@ -72,8 +81,40 @@ def test_a_refusal(audit: Audit, lines: Any) -> None:
         call.action, call.allowed, call.status, call.error = "get", False, 403, "Forbidden"
     (line,) = lines()
     assert line["event.outcome"] == "failure"
+    assert line["event.type"] == ["end", "denied"]
     assert line["signals_proxy.allowed"] is False
     assert "user.name" not in line
+
+
+@pytest.mark.parametrize(
+    ("fields", "types"),
+    [
+        ({"action": "get", "allowed": True, "status": 200}, ["allowed", "access"]),
+        ({"action": "search", "allowed": True, "status": 200}, ["allowed", "access"]),
+        ({"action": "get", "allowed": True, "status": 404}, ["allowed"]),
+        (
+            {"action": "put", "allowed": True, "status": 200, "result": "updated"},
+            ["allowed", "change"],
+        ),
+        ({"action": "put", "allowed": True, "status": 200, "result": "dry_run"}, ["allowed"]),
+        ({"action": "delete", "allowed": True, "result": "deleted"}, ["allowed", "deletion"]),
+        ({"status": 400}, []),
+    ],
+)
+def test_types(audit: Audit, lines: Any, fields: dict[str, Any], types: list[str]) -> None:
+    """What was done, if anything, is told in the schema's own words."""
+    with audit.call(entry(**fields)):
+        pass
+    assert lines()[0]["event.type"] == ["end", *types]
+
+
+@pytest.mark.parametrize("address", [None, "a.test", "fe80::1%eth0"])
+def test_what_is_no_ip(audit: Audit, lines: Any, address: str | None) -> None:
+    """An index of these lines takes only addresses as such; what is none is told as it is."""
+    with audit.call(Entry("r1", "GET", address)):
+        pass
+    assert lines()[0].get("client.address") == address
+    assert "client.ip" not in lines()[0]
 
 
 def test_a_crash(audit: Audit, lines: Any) -> None:
