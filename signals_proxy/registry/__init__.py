@@ -10,6 +10,8 @@ from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
+    CertificateCredentials,
+    Credentials,
     RegistrySettings,
 )
 from signals_proxy.registry.survey import Sample, Survey, Tally
@@ -18,6 +20,8 @@ __all__ = [
     "ApiKeyCredentials",
     "BasicCredentials",
     "BearerCredentials",
+    "CertificateCredentials",
+    "Credentials",
     "Registry",
     "RegistrySettings",
     "Reseal",

@@ -29,7 +29,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from aiohttp import ClientConnectorError, ClientResponse
+from aiohttp import (
+    ClientConnectorError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    DummyCookieJar,
+    ServerDisconnectedError,
+)
 from elastic_transport import (
     AiohttpHttpNode,
     HttpHeaders,
@@ -45,6 +52,7 @@ from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
+    CertificateCredentials,
     RegistrySettings,
 )
 
@@ -54,6 +62,9 @@ READ_TIMEOUT_S: Final = 10.0
 
 UNPARSED: Final = "x-signals-proxy-unparsed"
 """A field of requests; see the rules above."""
+
+_AGAIN: Final = "again"
+"""Its value where the connection ended before; at first it has none."""
 
 _WARNINGS_REMEMBERED: Final = 100
 _LONGEST_INTEGER: Final = 20  # digits; 2^63 has 19
@@ -114,7 +125,7 @@ def _authentication(settings: RegistrySettings) -> dict[str, Any]:
             return {"api_key": key.reveal()}
         case BearerCredentials(token):
             return {"bearer_auth": token.reveal()}
-        case None:
+        case CertificateCredentials() | None:  # the TLS context shows it
             return {}
 
 
@@ -138,16 +149,24 @@ class RegistryNode(AiohttpHttpNode):
         only here is the cause still at hand.
         """
         plain = {name: _VENDOR.sub(r"\1", value) for name, value in headers.items()}
-        unparsed = plain.pop(UNPARSED, None) is not None
+        unparsed = plain.pop(UNPARSED, None)
         try:
             answer = await super().perform_request(
                 method, target, headers=HttpHeaders(plain), **kwargs
             )
         except ConnectionFailed as error:
-            if error.errors and isinstance(error.errors[0], ClientConnectorError):
-                raise NeverConnected(error.message, error.errors) from error
-            if error.errors and isinstance(error.errors[0], _TooLarge):
-                raise SerializationError("too large") from None
+            match error.errors:
+                case (ClientConnectorError(), *_):
+                    raise NeverConnected(error.message, error.errors) from error
+                case (_TooLarge(), *_):
+                    raise SerializationError("too large") from None
+                case (ServerDisconnectedError() | ClientPayloadError(), *_) if unparsed is not None:
+                    # So ends what a node cannot write as JSON. No other would do better, and none
+                    # is to be put aside for it. One that has died takes no second connection.
+                    if unparsed == _AGAIN:
+                        raise SerializationError("cut off") from None
+                    plain[UNPARSED] = _AGAIN
+                    return await self.perform_request(method, target, headers=plain, **kwargs)
             raise
         fields = {name.lower(): value for name, value in answer.meta.headers.items()}
         warning = fields.pop("warning", None)
@@ -160,14 +179,23 @@ class RegistryNode(AiohttpHttpNode):
             _logger.warning("warning of the cluster", extra={"fields": {"text": warning}})
         if _PRODUCT not in fields:
             fields |= {_PRODUCT: "Elasticsearch", _ADDED: ""}
-        if unparsed and answer.meta.status == 200:
+        if unparsed is not None and answer.meta.status == 200:
             fields["content-type"] = _BYTES
         return answer._replace(meta=replace(answer.meta, headers=HttpHeaders(fields)))
 
     def _create_aiohttp_session(self) -> None:
         super()._create_aiohttp_session()
         # The parent offers no other way: what it reads, it reads whole.
-        self.session._response_class = _Bounded  # type: ignore[union-attr]  # noqa: SLF001
+        made = self.session
+        assert made is not None  # noqa: S101  the parent has made it
+        self.session = ClientSession(
+            connector=made.connector,
+            headers=made.headers,
+            skip_auto_headers=made.skip_auto_headers,
+            cookie_jar=DummyCookieJar(),
+            response_class=_Bounded,
+        )
+        made.detach()
 
     def _log_request(self, *args: Any, **kwargs: Any) -> None:
         """Log nothing: the parent writes whole bodies."""
@@ -186,22 +214,7 @@ class _Bounded(ClientResponse):
             data += piece
             if len(data) > _LARGEST_READ:
                 raise _TooLarge
-        reader, self.content = self.content, _Arrived(bytes(data))  # type: ignore[assignment]
-        try:
-            return await super().read()
-        finally:
-            self.content = reader
-
-
-class _Arrived:
-    """A body that has come whole."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        """Return it."""
-        return self._data
+        return bytes(data)
 
 
 class Unparsed(Serializer):

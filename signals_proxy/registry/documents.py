@@ -27,7 +27,6 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import (
     InvalidParameter,
-    Lost,
     NotConnected,
     SignalsError,
     UpstreamError,
@@ -89,6 +88,9 @@ class Registry:
         write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         self._client = client
+        # Each time a client is given other options it is made anew, which takes as long as a request.
+        self._reading = client.options(ignore_status=404)
+        self._searching = client.options(ignore_status=(400, 404))
         self._writing = client.options(request_timeout=write_timeout_s, max_retries=0)
         self._index = RegistryIndex(client, index, index_mapping(types))
         self.product: str | None = None
@@ -132,7 +134,7 @@ class Registry:
         await self._index.check()
         try:
             return await self._search(request)
-        except (Unreadable, Lost):
+        except Unreadable:
             # The cluster cuts its answer off at a document that it cannot write as JSON. As with a
             # single account: what somebody planted shall not hide all others.
             found = await self._search({**request, "_source": False})
@@ -212,7 +214,7 @@ class Registry:
     async def _read(self, ref: Ref, *, source: bool = True) -> Mapping[str, Any] | None:
         act = "read the account"
         with border(act):
-            answer = await self._client.options(ignore_status=404).get(
+            answer = await self._reading.get(
                 index=self._index.name, id=ref.document_id, source=source
             )
         self._notice(answer.meta.headers)
@@ -233,7 +235,7 @@ class Registry:
         raise nonsense(act)
 
     async def _search(self, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        answer = await search.ask(self._client, self._index.name, request)
+        answer = await search.ask(self._searching, self._index.name, request)
         self._notice(answer.meta.headers)
         found = await search.read(answer)
         if found is None:

@@ -71,6 +71,7 @@ class RegistryIndex:
 
     def __init__(self, client: AsyncElasticsearch, name: str, mapping: Mapping[str, Any]) -> None:
         self._client = client
+        self._looking = client.options(ignore_status=404)
         self._mapping = mapping
         self._checked = False
         self._lock = asyncio.Lock()
@@ -130,9 +131,7 @@ class RegistryIndex:
         Raises :class:`ForeignIndex`.
         """
         with border(_DESCRIBE):
-            answer = await self._client.options(ignore_status=404).indices.get(
-                index=self.name, flat_settings=True
-            )
+            answer = await self._looking.indices.get(index=self.name, flat_settings=True)
         self._has_templates = product(answer.meta.headers) is not None
         self._unguarded = None
         if answer.meta.status == 404:
@@ -147,9 +146,9 @@ class RegistryIndex:
                 f"The name {self.name} stands for more than one index: "
                 f"{', '.join(sorted(described))}. Leave one, or set registry.index."
             )
-        ((name, (mapping, settings, aliases)),) = described.items()
-        if not self._has_templates and self._alias not in aliases:
-            self._unguarded = name
+        ((name, (mapping, settings)),) = described.items()
+        if not self._has_templates:
+            await self._check_alias(name)
         if not mapping:
             self._checked = False
             return self._mapping
@@ -164,6 +163,18 @@ class RegistryIndex:
         ours, theirs = self._mapping["properties"], mapping.get("properties", {})
         missing = {field: ours[field] for field in ours if field not in theirs}
         return {"properties": missing} if missing else {}
+
+    async def _check_alias(self, index: str) -> None:
+        """See whether the alias that guards the index is there. Raises :class:`ForeignIndex`."""
+        with border(_DESCRIBE):
+            answer = await self._looking.indices.get(index=self._alias)
+        if answer.meta.status == 404:
+            self._unguarded = index
+        elif {*answer.body} != {index}:
+            raise ForeignIndex(
+                f"The alias {self._alias} guards the index {index}, and stands for"
+                f" {', '.join(sorted(answer.body))}. Remove it: it is made anew."
+            )
 
     async def _create(self) -> None:
         with border("create the registry's index"):
@@ -199,21 +210,18 @@ class RegistryIndex:
             )
 
 
-def _described(
-    body: Any,
-) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]]:
-    """Return mapping, settings and aliases of each index in an answer of *Get index*.
+def _described(body: Any) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return mapping and settings of each index in an answer of *Get index*.
 
     Raises :class:`Refused` for anything else, such as what a proxy between us answers.
     """
-    found: dict[str, tuple[Any, Any, Any]] = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for name, index in body.items() if isinstance(body, dict) else ():
         match index:
-            case {"mappings": {**mapping}, "settings": {**settings}, **others} if isinstance(
+            case {"mappings": {**mapping}, "settings": {**settings}} if isinstance(
                 mapping.get("properties", {}), dict
             ):
-                aliases = others.get("aliases")
-                found[name] = mapping, settings, aliases if isinstance(aliases, dict) else {}
+                found[name] = mapping, settings
             case _:
                 found.clear()
                 break

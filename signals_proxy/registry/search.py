@@ -30,9 +30,12 @@ _SMALL: Final = 64 * 1024  # bytes; less is read at once
 async def ask(
     client: AsyncElasticsearch, index: str, request: Mapping[str, Any]
 ) -> ApiResponse[Any]:
-    """Return the cluster's answer, which may be one of 400 or 404. Raises as ``border`` does."""
+    """Return the answer, which is one of 400 or 404 too if that is no error to the client.
+
+    Raises as ``border`` does.
+    """
     with border(_ACT):
-        return await client.options(ignore_status=(400, 404)).perform_request(
+        return await client.perform_request(
             "POST",
             f"/{index}/_search",
             params={"allow_partial_search_results": "false"},

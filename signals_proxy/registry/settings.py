@@ -11,10 +11,12 @@ __all__ = [
     "ApiKeyCredentials",
     "BasicCredentials",
     "BearerCredentials",
+    "CertificateCredentials",
     "Credentials",
     "RegistrySettings",
 ]
 
+_LONGEST: Final = 249  # bytes; an index may have 255, and "<index>_guard" is a name as well
 _INDEX_NAME: Final = re.compile(r"[^-_+A-Z\s\\/*?\"<>|,#:\x00-\x1f][^A-Z\s\\/*?\"<>|,#:\x00-\x1f]*")
 
 
@@ -40,7 +42,15 @@ class BearerCredentials:
     token: Secret
 
 
-Credentials = BasicCredentials | ApiKeyCredentials | BearerCredentials
+@dataclass(frozen=True, slots=True)
+class CertificateCredentials:
+    """A certificate, with its chain, that is shown to nodes, and the key for it; both in PEM."""
+
+    certificate: str
+    key: Secret
+
+
+Credentials = BasicCredentials | ApiKeyCredentials | BearerCredentials | CertificateCredentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class RegistrySettings:
 
     def __post_init__(self) -> None:
         valid = _INDEX_NAME.fullmatch(self.index) and self.index not in {".", ".."}
-        if not valid or len(self.index.encode()) > 255:
+        if not valid or len(self.index.encode()) > _LONGEST:
             raise ConfigError(
                 f"{self.index!r} is no name that an index can have",
                 path="registry.index",

@@ -177,6 +177,35 @@ async def test_another_name(registry: Registry, cluster: Any, seal: Any, types: 
     assert await registry.get(REF) is not None
 
 
+@pytest.mark.parametrize("ours", [False, True])
+async def test_an_alias_of_another_index(
+    registry: Registry, cluster: Any, index: str, seal: Any, ours: bool
+) -> None:
+    """Nothing is written by an alias that leads elsewhere, also if it leads here as well."""
+    await registry.put(seal(), None)
+    ((alias, _),) = describe(cluster)["aliases"].items()
+    elsewhere = {"index": f"{index}-1", "alias": alias, "is_hidden": True, "is_write_index": True}
+    assert cluster.ask("PUT", "/{index}-1")[0] == 200
+    if not ours:
+        assert cluster.ask("DELETE", f"/{{index}}/_alias/{alias}")[0] == 200
+    assert cluster.ask("POST", "/_aliases", {"actions": [{"add": elsewhere}]})[0] == 200
+    with pytest.raises(ForeignIndex, match=r"-1\. Remove it: it is made anew"):
+        await registry.put(seal(Ref("email", "other")), None)
+    assert cluster.ask("GET", "/{index}-1/_count")[1]["count"] == 0
+    assert cluster.ask("DELETE", "/{index}-1")[0] == 200
+    assert await registry.put(seal(Ref("email", "other")), None)
+
+
+async def test_the_longest_name(opensearch: OpenSearch, connected: Any, seal: Any) -> None:
+    """It leaves room for the alias."""
+    index = ".signals_".ljust(249, "x")
+    registry = connected(opensearch.url, RegistrySettings(index, ADMIN.credentials))
+    try:
+        assert await registry.put(seal(), None) == Version(1, 0, 1)
+    finally:
+        assert opensearch.ask("DELETE", f"/{index}")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("body", "named"),
     [
