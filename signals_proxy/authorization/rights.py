@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.visible import Visible
-from signals_proxy.authorization.question import Action
+from signals_proxy.authorization.question import Action, Identity
 from signals_proxy.errors import Forbidden
 
 __all__ = ["Grant", "Rights", "forbidden"]
@@ -31,12 +31,17 @@ class Rights:
     types: Collection[str]
 
     def require(
-        self, names: Iterable[str], action: Action, ref: Ref | None, tenant: str | None
-    ) -> Visible | None:
-        """Return what a search may find; for any other action None.
+        self,
+        user: str,
+        names: Iterable[str],
+        action: Action,
+        ref: Ref | None,
+        tenant: str | None,
+    ) -> Identity:
+        """Return the identity of ``user``, with what a search may find.
 
-        ``names`` are the caller's roles: those without rights here grant nothing. ``ref`` and
-        ``tenant`` are as :class:`~.question.Authorizer` takes them.
+        ``names`` are his roles: those without rights here grant nothing. ``ref`` and ``tenant`` are
+        as :class:`~.question.Authorizer` takes them.
 
         Raises :class:`Forbidden` if none of the roles grants the action.
         """
@@ -51,16 +56,16 @@ class Rights:
         )
         if ref is not None:
             if not granted.includes(ref):
-                raise forbidden(action, ref, tenant)
-            return None
+                raise forbidden(user, action, ref, tenant)
+            return Identity(user)
         if granted.query(tenant, self.types) is None:
-            raise forbidden(action, ref, tenant)
-        return granted
+            raise forbidden(user, action, ref, tenant)
+        return Identity(user, granted)
 
 
-def forbidden(action: Action, ref: Ref | None, tenant: str | None) -> Forbidden:
+def forbidden(user: str, action: Action, ref: Ref | None, tenant: str | None) -> Forbidden:
     """Return the refusal of an action, which says what is missing."""
     if ref is not None:
-        return Forbidden(f"No right to {action.value} the account {ref.document_id}.")
+        return Forbidden(f"No right to {action.value} the account {ref.document_id}.", user)
     where = "the global accounts" if tenant is None else f"the accounts of tenant {tenant}"
-    return Forbidden(f"No right to {action.value} {where}.")
+    return Forbidden(f"No right to {action.value} {where}.", user)

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "serve": ("signals_proxy.cli.serve", "serve"),
     "reload": ("signals_proxy.cli.reload", "reload"),
     "keys": ("signals_proxy.cli.keys", "keys"),
+    "hash-password": ("signals_proxy.cli.hash_password", "hash_password"),
     "seal": ("signals_proxy.cli.seal", "seal"),
     "accounts": ("signals_proxy.cli.accounts", "accounts"),
     "run": ("signals_proxy.cli.run", "run"),

@@ -27,7 +27,7 @@ RIGHTS = Rights(
 def may(names, action, ref, tenant=None):
     """Tell whether the roles may do it, or what they may see."""
     try:
-        return RIGHTS.require(names, action, ref, tenant) or True
+        return RIGHTS.require("kim", names, action, ref, tenant).visible or True
     except Forbidden:
         return False
 
@@ -75,8 +75,8 @@ def test_searches():
     only = Rights({"ops": [Grant(frozenset(Action), frozenset({"ops/*"}))]}, ("email", "slack"))
     for tenant in (None, "dev"):
         with pytest.raises(Forbidden):
-            only.require(["ops"], Action.SEARCH, None, tenant)
-    only.require(["ops"], Action.SEARCH, None, "ops")
+            only.require("kim", ["ops"], Action.SEARCH, None, tenant)
+    only.require("kim", ["ops"], Action.SEARCH, None, "ops")
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,6 @@ def test_searches():
 )
 def test_refusals(action, ref, tenant, message):
     with pytest.raises(Forbidden) as refusal:
-        RIGHTS.require([], action, ref, tenant)
-    assert (refusal.value.status, refusal.value.message) == (403, message)
+        RIGHTS.require("kim", [], action, ref, tenant)
+    found = refusal.value
+    assert (found.status, found.message, found.user) == (403, message, "kim")
