@@ -24,12 +24,15 @@
     │  └ Unsealed
     ├ UpstreamError          the cluster did not do its part
     │  ├ NotConnected   503  nothing was sent: may be tried again
+    │  ├ Rejected       429  too many wait for a place at a node already; nothing was sent
     │  ├ Lost           502  the connection ended in the middle
     │  ├ TimedOut       504
     │  ├ Refused        502  the cluster answered, but not with what the registry needs
     │  │  └ Unavailable 503  it asked for patience: too busy, blocked, a shard without a node
     │  ├ ForeignIndex   503  an index of our name that is not ours
+    │  ├ SharedIdentity 503  our certificate would make its user of everybody
     │  └ Undecided      503  nobody could say whether the caller may: never means yes
+    ├ NotRecorded       503  the audit trail could not be told first, so nothing was done
     └ ConfigError            file, line, path and remedy; never reaches HTTP
 
 Rules of the file: a message says what is wrong, with which thing, and what to do about it, and it
@@ -59,8 +62,11 @@ __all__ = [
     "NewerAccount",
     "NotConnected",
     "NotFound",
+    "NotRecorded",
     "Refused",
+    "Rejected",
     "SealingError",
+    "SharedIdentity",
     "SignalsError",
     "TimedOut",
     "TooManyAttempts",
@@ -158,9 +164,13 @@ class Unauthenticated(CallerError):
 
 
 class Forbidden(CallerError):
-    """This caller may not do this."""
+    """This caller may not do this; ``user`` is who that is, for the audit trail, if it is known."""
 
     status = 403
+
+    def __init__(self, message: str, user: str | None = None) -> None:
+        super().__init__(message)
+        self.user = user
 
 
 class NotFound(CallerError):
@@ -249,6 +259,12 @@ class NotConnected(UpstreamError):
     status = 503
 
 
+class Rejected(UpstreamError):
+    """Too many requests wait for a place at a node already. Nothing was sent."""
+
+    status = 429
+
+
 class Lost(UpstreamError):
     """The connection ended, or made no sense, after something was sent."""
 
@@ -275,8 +291,20 @@ class ForeignIndex(UpstreamError):
     status = 503
 
 
+class SharedIdentity(UpstreamError):
+    """The cluster takes everybody who brings no credentials for the user of our certificate."""
+
+    status = 503
+
+
 class Undecided(UpstreamError):
     """The backend that decides on rights did not answer, or with nothing that can be relied on."""
+
+    status = 503
+
+
+class NotRecorded(SignalsError):
+    """A call that the audit trail has to be told of before it is done, and could not be."""
 
     status = 503
 

@@ -33,10 +33,15 @@ def test_all_errors_are_public_and_of_one_tree():
         (errors.Unsealed("x"), 409),
         (errors.BodyTooLarge("x"), 413),
         (errors.WrongMediaType("x"), 415),
+        (errors.TooManyAttempts("x", 1), 429),
+        (errors.Rejected("x"), 429),
         (errors.Lost("x"), 502),
         (errors.Refused("x"), 502),
         (errors.NotConnected("x"), 503),
         (errors.ForeignIndex("x"), 503),
+        (errors.SharedIdentity("x"), 503),
+        (errors.Undecided("x"), 503),
+        (errors.NotRecorded("x"), 503),
         (errors.TimedOut("x"), 504),
         (ConfigError("x"), 500),
     ],
@@ -50,6 +55,7 @@ def test_what_an_error_carries_beside_its_message():
     """Challenges and allowed methods are kept."""
     assert errors.Unauthenticated("x", ["Basic"]).challenges == ["Basic"]
     assert errors.WrongMethod("x", ["GET"]).allowed == ["GET"]
+    assert errors.TooManyAttempts("x", 7).retry_after_s == 7
 
 
 def test_one_detail_is_the_message():

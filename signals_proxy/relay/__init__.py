@@ -1,11 +1,25 @@
 """The data plane: passes requests on to where they belong, as the bytes that came.
 
 It knows nothing of accounts: which destination a request has is decided by a function that it is
-given. Read ``head``, ``body``, ``client``, ``node``, ``pool``, ``relay``, in this order.
+given. Read ``head``, ``body``, ``client``, ``exchange``, ``node``, ``pool``, ``upstream``,
+``nodes``, ``cluster``,
+``relay``, in this order.
 """
 
+from signals_proxy.relay.cluster import Cluster
 from signals_proxy.relay.deciding import ByBody
-from signals_proxy.relay.pool import Cluster, Destination, LocalServer, Upstream
+from signals_proxy.relay.pool import Destination, LocalServer
 from signals_proxy.relay.relay import Limits, Relay
+from signals_proxy.relay.tls import ClientCertificate
+from signals_proxy.relay.upstream import Upstream
 
-__all__ = ["ByBody", "Cluster", "Destination", "Limits", "LocalServer", "Relay", "Upstream"]
+__all__ = [
+    "ByBody",
+    "ClientCertificate",
+    "Cluster",
+    "Destination",
+    "Limits",
+    "LocalServer",
+    "Relay",
+    "Upstream",
+]

@@ -6,8 +6,8 @@ An exchange has two halves, which may end in either order:
     phase         what has happened                      what comes next
     ============  =====================================  ==========================================
     CALLING       a head came; its destination is being  a connection: ANSWERING; none: an answer
-                  chosen (see ``deciding``), or          of our own, and the client's connection
-                  connected to                           closes
+                  chosen (see ``deciding``), connected   of our own, and the client's connection
+                  to, or waited for                      closes
     ANSWERING     the head was sent                      both halves whole: the connection's next
                                                          exchange; the answer whole before the
                                                          request: the client's connection closes;
@@ -18,7 +18,7 @@ An exchange has two halves, which may end in either order:
 Rules of the file
 
 - In the ordinary exchange there is no task, no pause and no copy: two reads and two writes. A task
-  exists only while a connection is made.
+  exists only while a connection is made, or a place at a node waited for.
 - A client that is gone takes its exchange with it: the node's connection is dropped, by which
   Elasticsearch cancels what it was doing.
 """
@@ -96,6 +96,7 @@ class Exchange:
         "_head",
         "_node",
         "_phase",
+        "_repeated",
         "_task",
         "answer_has_begun",
         "head_size",
@@ -119,6 +120,7 @@ class Exchange:
         self._node: NodeConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._close = not request.keep_alive
+        self._repeated = False
 
     # The request.
 
@@ -254,8 +256,11 @@ class Exchange:
         self.node_is_full(False)
         if self.answer_has_begun:
             self._client.cut_off()  # RFC 9112 8: whatever the client has must not look whole
-        elif untouched and self._head and node is not None and node.served > 1:
+        elif (
+            untouched and self._head and not self._repeated and node is not None and node.served > 1
+        ):
             # The node closed a connection that had been idle while our request was on its way.
+            self._repeated = True
             self._call(b"")
         else:
             self._refuse(502, Lost(reason))

@@ -156,6 +156,11 @@ class NodeConnection(asyncio.Protocol):
         else:
             self.transport.resume_reading()
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a client waits for the rest of an answer."""
+        return self._client is not None
+
     def is_still(self) -> bool:
         """Tell whether the connection stands, and nothing is there to be read (RFC 9112 9.3.1).
 

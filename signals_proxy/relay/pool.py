@@ -1,35 +1,17 @@
-"""Where requests go: the nodes of the cluster, or a server of this process, and their connections."""
+"""Where requests go, and the connections that wait there; a server of this process is such a place."""
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Final, Protocol
 
-from signals_proxy.errors import NotConnected, TimedOut
+from signals_proxy.errors import NotConnected
 from signals_proxy.relay.node import NodeConnection
-from signals_proxy.relay.sockets import keep_alive
 
-__all__ = ["Cluster", "Destination", "LocalServer", "Upstream"]
+__all__ = ["IDLE_S", "Destination", "LocalServer", "Pool"]
 
 IDLE_S: Final = 60.0
 """How long a connection may serve nobody: shorter than what firewalls and balancers forget after."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The settings of the cluster: see ``upstream`` in ``config.example.yaml``.
-
-    ``ca_certificates`` is the text of the file.
-    """
-
-    hosts: tuple[str, ...]
-    ca_certificates: str | None = None
-    ca_fingerprint: str | None = None
-    connect_timeout_s: float = 5.0
-    host_field: Literal["client", "upstream"] | None = None
 
 
 class Destination(Protocol):
@@ -40,7 +22,10 @@ class Destination(Protocol):
         ...
 
     async def connect(self, peer: object) -> NodeConnection:
-        """Return a new connection. Raises ``NotConnected`` and ``TimedOut``."""
+        """Return a new connection, or, having waited for one, one that has become free.
+
+        Raises ``NotConnected``, ``TimedOut`` and ``Rejected``.
+        """
         ...
 
     def tick(self, now: float) -> None:
@@ -56,37 +41,43 @@ class Destination(Protocol):
         ...
 
 
-class _Pool:
-    """Keeps connections that serve nobody: the one used last is used next, so the rest can age."""
+class Pool:
+    """The connections to one server: which there are, and which of them serve nobody.
+
+    Of these the one used last is used next, so the rest can age.
+    """
 
     def __init__(self, response_head_size: int) -> None:
         self.response_head_size = response_head_size
         self._idle: list[NodeConnection] = []
         self._all: set[NodeConnection] = set()
-        self._now = 0.0
+        self._now = asyncio.get_running_loop().time()
 
     def __len__(self) -> int:
         return len(self._all)
 
     def take_back(self, connection: NodeConnection) -> None:
+        """See ``node.Home``."""
         connection.idle_since = self._now
         self._idle.append(connection)
 
     def forget(self, connection: NodeConnection) -> None:
+        """See ``node.Home``."""
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
     def tick(self, now: float) -> None:
+        """See ``Destination``."""
         self._now = now
-        for connection in [one for one in self._idle if now - one.idle_since > IDLE_S]:
-            self._idle.remove(connection)
-            connection.drop()
+        self._drop_idle(lambda connection: now - connection.idle_since > IDLE_S)
 
     def transports(self) -> list[asyncio.Transport]:
+        """See ``Destination``."""
         return [it.transport for it in self._all if it.transport is not None]
 
     def close(self) -> None:
+        """See ``Destination``."""
         for connection in list(self._all):
             connection.drop()
 
@@ -95,70 +86,21 @@ class _Pool:
             connection = self._idle.pop()
             if connection.is_still():
                 return connection
-            connection.drop()
+            self._dismiss(connection)
         return None
 
+    def _drop_idle(self, which: Callable[[NodeConnection], bool]) -> None:
+        for connection in [one for one in self._idle if which(one)]:
+            self._idle.remove(connection)
+            self._dismiss(connection)
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    name: str
-    port: int
-    tls: bool
-    host_field: bytes | None
-    authority: bytes
-
-
-class Cluster(_Pool):
-    """The nodes of the cluster.
-
-    ``tls`` is the context for those whose URL says ``https``.
-    """
-
-    def __init__(
-        self, upstream: Upstream, tls: ssl.SSLContext | None, response_head_size: int
-    ) -> None:
-        super().__init__(response_head_size)
-        self._nodes = [_node(url, upstream.host_field) for url in upstream.hosts]
-        self._tls = tls
-        self._timeout_s = upstream.connect_timeout_s
-        self._preferred = 0
-
-    def idle(self, peer: object) -> NodeConnection | None:  # noqa: ARG002
-        """See ``Destination``."""
-        return self._take()
-
-    async def connect(self, peer: object) -> NodeConnection:  # noqa: ARG002
-        """See ``Destination``. Nodes are tried in turn, beginning with the one that answered last."""
-        error: NotConnected | TimedOut = NotConnected("no node is configured")
-        for offset in range(len(self._nodes)):
-            index = (self._preferred + offset) % len(self._nodes)
-            try:
-                connection = await self._connect(self._nodes[index])
-            except (NotConnected, TimedOut) as failed:
-                error = failed
-            else:
-                self._preferred = index
-                return connection
-        raise error
-
-    async def _connect(self, node: _Node) -> NodeConnection:
-        connection = NodeConnection(self, node.authority, node.host_field)
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                transport, _ = await loop.create_connection(
-                    lambda: connection, node.name, node.port, ssl=self._tls if node.tls else None
-                )
-        except TimeoutError as error:
-            raise TimedOut(f"no connection to {_shown(node)} in {self._timeout_s:g} s") from error
-        except (OSError, ssl.SSLError) as error:
-            raise NotConnected(f"no connection to {_shown(node)}: {error}") from error
-        keep_alive(transport)
-        self._all.add(connection)
-        return connection
+    def _dismiss(self, connection: NodeConnection) -> None:
+        # It is nobody's from here on; that it has ended is only told by the event loop later.
+        self._all.discard(connection)
+        connection.drop()
 
 
-class LocalServer(_Pool):
+class LocalServer(Pool):
     """A server of this process, reached without a network.
 
     ``server`` makes its protocols, as a server's listener would; ``introduce`` is told by which
@@ -202,37 +144,3 @@ class LocalServer(_Pool):
         """See ``node.Home``."""
         super().forget(connection)
         self._their_ends.pop(connection, None)
-
-
-def _node(url: str, host_field: Literal["client", "upstream"] | None) -> _Node:
-    parts = urlsplit(url)
-    tls = parts.scheme == "https"
-    name = parts.hostname or ""
-    authority = f"[{name}]" if ":" in name else name
-    if parts.port not in {None, 443 if tls else 80}:  # as clients write it (RFC 9110 7.2)
-        authority += f":{parts.port}"
-    # Managed clusters are reached by https and a name, and route by it; everything else sees the
-    # Host field that the client wrote.
-    by_name = tls and not _is_address(name)
-    upstream = host_field == "upstream" or (host_field is None and by_name)
-    return _Node(
-        name=name,
-        port=parts.port or (443 if tls else 9200),
-        tls=tls,
-        host_field=authority.encode() if upstream else None,
-        authority=authority.encode(),
-    )
-
-
-def _is_address(name: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, name)
-        except OSError:
-            continue
-        return True
-    return False
-
-
-def _shown(node: _Node) -> str:
-    return node.authority.decode()

@@ -8,13 +8,14 @@ import asyncio
 import os
 import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from signals_proxy.errors import Lost, NotConnected, TimedOut, UpstreamError
-from signals_proxy.relay.pool import Upstream
 from signals_proxy.relay.tls import learn
+from signals_proxy.relay.upstream import Upstream
 
 __all__ = ["Reached", "reach"]
 
@@ -33,12 +34,13 @@ class Reached:
 
 
 async def reach(
-    upstream: Upstream, tls: ssl.SSLContext | None, answer_s: float = ANSWER_S
+    upstream: Upstream, tls: Sequence[ssl.SSLContext], answer_s: float = ANSWER_S
 ) -> Reached:
     """Return the first node that answers, in the order of the configuration.
 
-    ``tls`` is the context of :func:`~signals_proxy.relay.tls.client_context` for https nodes. If
-    it still lacks the certificate of ``ca_fingerprint``, this finds it.
+    ``tls`` are the contexts of :func:`~signals_proxy.relay.tls.client_context` for https nodes, of
+    which the first is used here. If they still lack the certificate of ``ca_fingerprint``, this
+    finds it for all of them.
 
     :raises UpstreamError: that of the last node, if none answers.
     """
@@ -51,16 +53,18 @@ async def reach(
     raise failed
 
 
-async def _ask(url: str, upstream: Upstream, tls: ssl.SSLContext | None, answer_s: float) -> int:
+async def _ask(url: str, upstream: Upstream, tls: Sequence[ssl.SSLContext], answer_s: float) -> int:
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if secure else 9200)
     timeout_s = upstream.connect_timeout_s
-    if secure and tls and upstream.ca_fingerprint and not tls.cert_store_stats()["x509"]:
+    if secure and upstream.ca_fingerprint and not tls[0].cert_store_stats()["x509"]:
         await learn(tls, host, port, upstream.ca_fingerprint, timeout_s=timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host, port, ssl=tls if secure else None)
+            reader, writer = await asyncio.open_connection(
+                host, port, ssl=tls[0] if secure else None
+            )
     except TimeoutError as error:
         raise TimedOut(f"no connection to {url} in {timeout_s:g} s") from error
     except OSError as error:

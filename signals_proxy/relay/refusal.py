@@ -12,6 +12,7 @@ _REASONS: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
@@ -20,6 +21,7 @@ _REASONS: Final = {
 }
 # Elasticsearch's names, so that whoever counts errors by type finds those that he knows.
 _TYPES: Final = {
+    429: "es_rejected_execution_exception",
     431: "too_long_http_header_exception",
     502: "node_disconnected_exception",
     503: "node_not_connected_exception",
@@ -50,6 +52,6 @@ def refusal(status: int, reason: str | SignalsError, *, is_head: bool) -> bytes:
     )
     if status == 405:
         head += "allow: DELETE, GET, HEAD, OPTIONS, POST, PUT\r\n"
-    if status == 503:
+    if status in {429, 503}:
         head += "retry-after: 1\r\n"
     return head.encode() + b"connection: close\r\n\r\n" + (b"" if is_head else content)

@@ -24,7 +24,10 @@ _MEMORABLE_CUTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The settings of the relay: see ``limits`` in ``config.example.yaml``. Sizes are in bytes."""
+    """The settings of the relay, and of its cluster: see ``limits`` in ``config.example.yaml``.
+
+    Sizes are in bytes.
+    """
 
     head_size: int = 64 * 1024
     head_timeout_s: float = 60.0
@@ -32,6 +35,8 @@ class Limits:
     connections: int = 10_000
     drain_s: float = 30.0
     response_head_size: int = 1024 * 1024
+    in_flight: int | None = None
+    place_timeout_s: float = 5.0
 
 
 class Relay:

@@ -1,25 +1,44 @@
-"""Whom the proxy believes to be the cluster: the one TLS context for every connection to a node.
+"""Whom the proxy believes to be the cluster, and what it shows of itself: TLS contexts for nodes.
 
 Rules of the file:
 
 - A context accepts nothing that its settings do not vouch for, from the moment it is made.
 - What a handshake shows that verifies nothing is only searched for a certificate whose hash is
   known beforehand; no request is ever written on such a connection.
+- A key is in memory alone. OpenSSL reads it from a file only, so it gets one that is on no disk.
 """
 
 import asyncio
 import hashlib
+import os
 import ssl
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from signals_proxy.errors import ConfigError, NotConnected, TimedOut
+from signals_proxy.secret import Secret
 
-__all__ = ["client_context", "learn"]
+__all__ = ["ClientCertificate", "client_context", "learn"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """What a client shows of itself, in PEM: its certificate with its chain, and the key for it.
+
+    ``setting`` is the group of settings that ``client_certificate`` and ``client_key`` stand in.
+    """
+
+    certificate: str
+    key: Secret
+    setting: str
 
 
 def client_context(
-    ca_certificates: str | None = None, ca_fingerprint: str | None = None
+    ca_certificates: str | None = None,
+    ca_fingerprint: str | None = None,
+    shown: ClientCertificate | None = None,
 ) -> ssl.SSLContext:
     """Return a context that verifies nodes: TLS 1.2 or later, certificate required.
 
@@ -34,7 +53,9 @@ def client_context(
     Python's own ``ssl.create_default_context`` is not used: from 3.13 it asks private authorities
     for extensions (RFC 5280) that those of many clusters lack.
 
-    :raises ConfigError: if ``ca_certificates`` is not PEM.
+    ``shown`` is shown to nodes that ask for a certificate.
+
+    :raises ConfigError: if ``ca_certificates`` is not PEM, or ``shown`` no certificate with its key.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -47,7 +68,25 @@ def client_context(
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
         _load(context, ca_certificates)
+    if shown is not None:
+        _show(context, shown)
     return context
+
+
+def _show(context: ssl.SSLContext, shown: ClientCertificate) -> None:
+    pem = f"{shown.certificate}\n{shown.key.reveal()}".encode()
+    with os.fdopen(os.memfd_create("client certificate"), "wb", buffering=0) as file:
+        file.write(pem)
+        try:
+            # Without the last, OpenSSL would ask the terminal for the password of an encrypted key.
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password="")
+        except (ssl.SSLError, ValueError):
+            raise ConfigError(
+                "not a certificate in PEM with the key that belongs to it, not encrypted",
+                remedy="the file begins with the certificate, then come those of its issuers; the key"
+                " is in client_key, decrypted (openssl pkey -in FILE -out NEW)",
+                path=f"{shown.setting}.client_certificate",
+            ) from None
 
 
 def _load(context: ssl.SSLContext, certificates: str) -> None:
@@ -63,9 +102,14 @@ def _load(context: ssl.SSLContext, certificates: str) -> None:
 
 
 async def learn(
-    context: ssl.SSLContext, host: str, port: int, fingerprint: str, *, timeout_s: float = 5
+    contexts: Iterable[ssl.SSLContext],
+    host: str,
+    port: int,
+    fingerprint: str,
+    *,
+    timeout_s: float = 5,
 ) -> None:
-    """Find the certificate with ``fingerprint`` in what a node shows, and trust it in ``context``.
+    """Find the certificate with ``fingerprint`` in what a node shows, and trust it in ``contexts``.
 
     ``fingerprint`` is the SHA-256 of a certificate in hex, with or without colons. An attacker
     gains nothing by showing the right authority's certificate, which is public: it is trusted,
@@ -77,7 +121,8 @@ async def learn(
     wanted = bytes.fromhex(fingerprint.replace(":", ""))
     for certificate in await _shown(host, port, timeout_s):
         if hashlib.sha256(certificate).digest() == wanted:
-            context.load_verify_locations(cadata=certificate)
+            for context in contexts:
+                context.load_verify_locations(cadata=certificate)
             return
     raise NotConnected(
         f"{host}:{port} shows no certificate with the fingerprint in upstream.ca_fingerprint: it is"

@@ -11,6 +11,6 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Have tests on sockets run on both loops, for they differ in how a connection ends."""
-    if item.path.name == "test_sockets.py":
+    if item.path.name in {"test_cluster.py", "test_sockets.py"}:
         return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.SelectorEventLoop}

@@ -39,8 +39,8 @@ class TestReach:
         context = client_context(ca_fingerprint=fingerprint)
         async with serving(node) as port:
             upstream = Upstream((f"https://127.0.0.1:{port}",), ca_fingerprint=fingerprint)
-            assert Reached(upstream.hosts[0], 401) == await reach(upstream, context)
-            assert Reached(upstream.hosts[0], 401) == await reach(upstream, context)
+            assert Reached(upstream.hosts[0], 401) == await reach(upstream, [context])
+            assert Reached(upstream.hosts[0], 401) == await reach(upstream, [context])
             assert context.cert_store_stats()["x509"] == 1
 
     async def test_notaccepted(self, node: Identity) -> None:
@@ -48,7 +48,7 @@ class TestReach:
         async with serving(node) as port:
             upstream = Upstream((f"https://127.0.0.1:{port}",))
             with pytest.raises(NotConnected, match=r"certificate is not accepted \(self-signed"):
-                await reach(upstream, client_context())
+                await reach(upstream, [client_context()])
 
     @pytest.mark.parametrize(
         ("answer", "message"),
@@ -68,7 +68,7 @@ class TestReach:
         async with listening(talk) as port:
             url = f"http://127.0.0.1:{port}"
             with pytest.raises(Lost, match=f"^{url} {message}$"):
-                await reach(Upstream((url,)), None)
+                await reach(Upstream((url,)), ())
 
     async def test_tls_where_there_is_none(self) -> None:
         """https to a node that speaks http is told without a number."""
@@ -80,7 +80,7 @@ class TestReach:
         async with listening(talk) as port:
             url = f"https://127.0.0.1:{port}"
             with pytest.raises(NotConnected, match=f"^no connection to {url}: .*SSL"):
-                await reach(Upstream((url,)), client_context())
+                await reach(Upstream((url,)), [client_context()])
 
     async def test_the_next_one(self, node: Identity, authority: trustme.CA) -> None:
         """A node that cannot be reached is passed over; the last one's error is told."""
@@ -89,18 +89,18 @@ class TestReach:
         async with serving(node) as port:
             url = f"https://127.0.0.1:{port}"
             upstream = Upstream(("http://127.0.0.1:1", url), ca_fingerprint=fingerprint)
-            assert Reached(url, 401) == await reach(upstream, context)
+            assert Reached(url, 401) == await reach(upstream, [context])
         with pytest.raises(NotConnected, match=r"connection refused$"):
-            await reach(Upstream(("http://127.0.0.1:1",)), None)
+            await reach(Upstream(("http://127.0.0.1:1",)), ())
         with pytest.raises(NotConnected, match=r"name|address"):
-            await reach(Upstream(("http://no-such-name.invalid:1",)), None)
+            await reach(Upstream(("http://no-such-name.invalid:1",)), ())
 
     async def test_silence(self) -> None:
         """A host that says nothing in time is told with the time, before TLS stands and after."""
         with silent() as port:
             url = f"https://127.0.0.1:{port}"
             with pytest.raises(TimedOut, match=f"^no connection to {url} in 0.01 s$"):
-                await reach(Upstream((url,), connect_timeout_s=0.01), client_context())
+                await reach(Upstream((url,), connect_timeout_s=0.01), [client_context()])
             url = f"http://127.0.0.1:{port}"
             with pytest.raises(TimedOut, match=f"^{url} does not answer within 0.01 s$"):
-                await reach(Upstream((url,)), None, answer_s=0.01)
+                await reach(Upstream((url,)), (), answer_s=0.01)

@@ -10,6 +10,7 @@ from wire import Play, Wire, settle
 from signals_proxy.errors import NotConnected
 from signals_proxy.relay import Limits
 from signals_proxy.relay.client import LINGER_BYTES, READ_AHEAD, Awaited
+from signals_proxy.relay.node import NodeConnection
 
 GET = b"GET / HTTP/1.1\r\nHost: c\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -274,6 +275,26 @@ async def test_a_mistake_of_ours_does_not_leave_the_client_waiting() -> None:
     play.destination.connect = connect  # type: ignore[assignment]
     await tell(play, GET)
     assert play.wire.aborted is True
+
+
+async def test_a_request_is_repeated_once() -> None:
+    """A repeat that meets the same fate, on a connection that served others, is not repeated."""
+    play = Play()
+    connect = play.destination.connect
+
+    async def used(peer: object) -> NodeConnection:
+        connection = await connect(peer)
+        connection.served = 7
+        return connection
+
+    play.destination.connect = used  # type: ignore[method-assign]
+    await tell(play, GET)
+    for number in range(2):
+        assert len(play.destination.wires) == number + 1
+        play.destination.wires[number].close()
+        await settle()
+    assert bytes(play.wire.written).startswith(b"HTTP/1.1 502 ")
+    assert [bytes(wire.written) for wire in play.destination.wires] == [GET, GET]
 
 
 async def test_a_client_that_leaves_while_its_node_is_called() -> None:

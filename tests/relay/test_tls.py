@@ -50,7 +50,7 @@ class TestFingerprint:
         fingerprint = fingerprint_of(authority)
         context = client_context(ca_fingerprint=fingerprint)
         async with serving(node) as port:
-            await learn(context, "127.0.0.1", port, fingerprint)
+            await learn([context], "127.0.0.1", port, fingerprint)
             assert await accepted(context, port)
 
     async def test_colons_and_capitals(self, node: Identity, authority: trustme.CA) -> None:
@@ -59,7 +59,7 @@ class TestFingerprint:
         fingerprint = ":".join(digits[at : at + 2] for at in range(0, 64, 2))
         context = client_context(ca_fingerprint=fingerprint)
         async with serving(node) as port:
-            await learn(context, "127.0.0.1", port, fingerprint)
+            await learn([context], "127.0.0.1", port, fingerprint)
             assert await accepted(context, port)
 
     async def test_the_right_authority_beside_a_foreigncertificate_of(
@@ -71,7 +71,7 @@ class TestFingerprint:
         for shown in ((authority,), (attackers, authority), (authority, attackers)):
             attacker = Identity(tmp_path, attackers.issue_cert(NAME), *shown)
             async with serving(attacker) as port:
-                await learn(context, "127.0.0.1", port, fingerprint)
+                await learn([context], "127.0.0.1", port, fingerprint)
                 assert not await accepted(context, port)
 
     async def test_a_nodes_certificate_is_no_authority(
@@ -84,7 +84,7 @@ class TestFingerprint:
         pretended = trustme.CA.from_pem(certificate_of(leaf).bytes(), leaf.private_key_pem.bytes())
         attacker = Identity(tmp_path, pretended.issue_cert(NAME), leaf)
         async with serving(attacker) as port:
-            await learn(context, "127.0.0.1", port, fingerprint)
+            await learn([context], "127.0.0.1", port, fingerprint)
             assert not await accepted(context, port)
 
     async def test_another_authority(self, node: Identity, attackers: trustme.CA) -> None:
@@ -93,7 +93,7 @@ class TestFingerprint:
         context = client_context(ca_fingerprint=fingerprint)
         async with serving(node) as port:
             with pytest.raises(NotConnected, match="shows no certificate with the fingerprint"):
-                await learn(context, "127.0.0.1", port, fingerprint)
+                await learn([context], "127.0.0.1", port, fingerprint)
             assert context.cert_store_stats()["x509"] == 0
             assert not await accepted(context, port)
 
@@ -103,7 +103,7 @@ class TestFingerprint:
         fingerprint = fingerprint_of(leaf)
         context = client_context(ca_fingerprint=fingerprint)
         async with serving(Identity(tmp_path, leaf)) as port:
-            await learn(context, "127.0.0.1", port, fingerprint)
+            await learn([context], "127.0.0.1", port, fingerprint)
             assert await accepted(context, port)
         async with serving(Identity(tmp_path, other, authority)) as port:
             assert not await accepted(context, port)
@@ -112,9 +112,9 @@ class TestFingerprint:
         """A node that cannot be reached, or does not speak TLS in time, is told as that."""
         context = client_context(ca_fingerprint="00" * 32)
         with pytest.raises(NotConnected, match=r"^no connection to 127\.0\.0\.1:1: "):
-            await learn(context, "127.0.0.1", 1, "00" * 32)
+            await learn([context], "127.0.0.1", 1, "00" * 32)
         with silent() as port, pytest.raises(TimedOut, match=r"in 0\.01 s$"):
-            await learn(context, "127.0.0.1", port, "00" * 32, timeout_s=0.01)
+            await learn([context], "127.0.0.1", port, "00" * 32, timeout_s=0.01)
 
 
 class TestAuthorities:

@@ -1,0 +1,194 @@
+"""The settings of the cluster, and one of its nodes: how it is connected to, and its connections.
+
+Rule of the file: every connection looks its node's name up anew. Now and then the names of those
+that serve nobody are, too, and whoever is connected to an address that the name has lost is closed.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from signals_proxy.errors import NotConnected, TimedOut, UpstreamError
+from signals_proxy.relay.node import NodeConnection
+from signals_proxy.relay.nodes import Node
+from signals_proxy.relay.pool import Pool
+from signals_proxy.relay.sockets import keep_alive
+from signals_proxy.relay.tls import ClientCertificate
+
+__all__ = ["NodePool", "Resolve", "Upstream", "resolved"]
+
+_MOST_ADDRESSES: Final = 8  # of one name, that are tried
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a name, in the order to try them in. Raises ``OSError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The settings of the cluster: see ``upstream`` in ``config.example.yaml``.
+
+    ``ca_certificates`` is the text of the file. ``shown`` is what is shown to nodes that ask for a
+    certificate, on the connections for clients alone; ``shared_identity`` tells that every client
+    may be who the cluster takes it for.
+    """
+
+    hosts: tuple[str, ...]
+    ca_certificates: str | None = None
+    ca_fingerprint: str | None = None
+    connect_timeout_s: float = 5.0
+    host_field: Literal["client", "upstream"] | None = None
+    shown: ClientCertificate | None = None
+    shared_identity: bool = False
+
+
+async def resolved(name: str, port: int) -> list[str]:
+    """Return the addresses that the system knows for a name."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+class NodePool(Pool):
+    """One node, and the connections to it.
+
+    ``waiting`` are those who wait for a place; ``freed`` is called when one is free, if anybody does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        node: Node,
+        upstream: Upstream,
+        tls: ssl.SSLContext | None,
+        response_head_size: int,
+        resolve: Resolve,
+        waiting: Sequence[object],
+        freed: Callable[[], None],
+    ) -> None:
+        super().__init__(response_head_size)
+        parts = urlsplit(url)
+        https = parts.scheme == "https"
+        self.name = name = parts.hostname or ""
+        self.port = parts.port or (443 if https else 9200)
+        authority = f"[{name}]" if ":" in name else name
+        if parts.port not in {None, 443 if https else 80}:  # as clients write it (RFC 9110 7.2)
+            authority += f":{parts.port}"
+        self._authority = authority
+        self.is_named = not _is_address(name)
+        # Managed clusters are reached by https and a name, and route by it; everything else sees the
+        # Host field that the client wrote.
+        by_name = upstream.host_field is None and https and self.is_named
+        self.host_field = (
+            authority.encode() if by_name or upstream.host_field == "upstream" else None
+        )
+        self.node = node
+        self._tls = tls if https else None
+        self._timeout_s = upstream.connect_timeout_s
+        self._resolve = resolve
+        self._waiting = waiting
+        self._freed = freed
+
+    def idle(self, peer: object) -> NodeConnection | None:  # noqa: ARG002
+        """See ``Destination``."""
+        connection = self._take()
+        if connection is not None:
+            self.node.in_flight += 1
+        return connection
+
+    async def connect(self, peer: object) -> NodeConnection:  # noqa: ARG002
+        """See ``Destination``. The addresses of the node's name are tried in turn."""
+        self.node.in_flight += 1
+        try:
+            return await self._connect()
+        except BaseException:
+            self._free()
+            raise
+
+    def take_back(self, connection: NodeConnection) -> None:
+        """See ``node.Home``."""
+        self.node.heard_at = connection.idle_since = self._now
+        self._idle.append(connection)
+        self._free()
+
+    def forget(self, connection: NodeConnection) -> None:
+        """See ``node.Home``."""
+        if connection in self._all and connection not in self._idle:
+            self.node.is_suspect = self.node.is_suspect or connection.is_in_use
+            self._free()
+        super().forget(connection)
+
+    def drop_idle(self) -> None:
+        """Close the connections that serve nobody: the node is dead."""
+        self._drop_idle(lambda _: True)
+
+    async def drop_moved(self) -> None:
+        """Close those of them whose address the node's name does not have any more."""
+        try:
+            addresses = await self._addresses()
+        except UpstreamError:
+            return  # a name service that does not answer has moved nobody
+
+        def moved(connection: NodeConnection) -> bool:
+            assert connection.transport is not None  # noqa: S101
+            peer = connection.transport.get_extra_info("peername")
+            return peer is not None and peer[0] not in addresses
+
+        self._drop_idle(moved)
+
+    def _free(self) -> None:
+        self.node.in_flight -= 1
+        if self._waiting:
+            self._freed()
+
+    async def _addresses(self) -> Sequence[str]:
+        if not self.is_named:
+            return [self.name]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return (await self._resolve(self.name, self.port))[:_MOST_ADDRESSES]
+        except TimeoutError as error:
+            raise TimedOut(f"no address for {self.name} in {self._timeout_s:g} s") from error
+        except (OSError, UnicodeError) as error:  # the latter for what cannot be a name
+            raise NotConnected(f"no connection to {self._authority}: {error}") from error
+
+    async def _connect(self) -> NodeConnection:
+        error: UpstreamError = NotConnected(f"no connection to {self._authority}: no address")
+        for address in await self._addresses():
+            try:
+                return await self._connect_to(address)
+            except (NotConnected, TimedOut) as failed:
+                error = failed
+        raise error
+
+    async def _connect_to(self, address: str) -> NodeConnection:
+        connection = NodeConnection(self, self._authority.encode(), self.host_field)
+        name = self.name if self._tls else None
+        shown, timeout_s = self._authority, self._timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    lambda: connection, address, self.port, ssl=self._tls, server_hostname=name
+                )
+        except TimeoutError as error:
+            raise TimedOut(f"no connection to {shown} in {timeout_s:g} s") from error
+        except (OSError, ssl.SSLError) as error:
+            raise NotConnected(f"no connection to {shown}: {error}") from error
+        if connection.transport is None:
+            raise NotConnected(f"no connection to {shown}: closed at once")
+        keep_alive(transport)
+        self._all.add(connection)
+        return connection
+
+
+def _is_address(name: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, name)
+        except OSError:
+            continue
+        return True
+    return False
