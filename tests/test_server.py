@@ -12,7 +12,9 @@ from aiohttp import web
 from served import configure, serve, upstream
 
 from signals_proxy.relay import Upstream
-from signals_proxy.server import _Peers, _waiting, tls_for
+from signals_proxy.server import tls_for
+from signals_proxy.server.peers import Peers
+from signals_proxy.server.worker import _waiting
 
 
 async def test_https_by_fingerprint(tmp_path: Path) -> None:
@@ -67,15 +69,17 @@ async def test_refused_targets_are_audited(tmp_path: Path) -> None:
             assert refused["error.type"] == "InvalidTarget"
             assert refused["http.response.status_code"] == 400
             assert refused["event.outcome"] == "failure"
-            assert "http.request.method" not in refused
+        # Only of the first is it told apart from the data plane's before anybody knows who asks.
+        assert [line.get("http.request.method") for line in lines] == [None, "GET", "GET"]
+        assert [line.get("client.address") for line in lines] == [None, "127.0.0.1", "127.0.0.1"]
         assert len({line["http.request.id"] for line in lines}) == 3
         assert not any("hunter2" in line for line in proxy.lines)
 
 
 def test_tls_only_where_it_is_used() -> None:
     """A cluster without https needs no system's authorities."""
-    assert tls_for(Upstream(("http://127.0.0.1:9200",))) is None
-    assert tls_for(Upstream(("http://a:1", "https://b:1"))) is not None
+    assert tls_for(Upstream(("http://127.0.0.1:9200",)), None) is None
+    assert tls_for(Upstream(("http://a:1", "https://b:1")), None) is not None
 
 
 def test_a_backlog_is_emptied() -> None:
@@ -96,7 +100,7 @@ async def test_peers_that_left_are_forgotten() -> None:
     async def unused(_: web.BaseRequest) -> web.Response:
         return web.Response()
 
-    server, peers = web.Server(unused), _Peers()
+    server, peers = web.Server(unused), Peers()
     for port in range(3):
         peers.introduce(server(), ("127.0.0.1", port))
     last = server()

@@ -64,8 +64,7 @@ _ON_FIELDS: Final[Mapping[str, frozenset[str]]] = {
         }
     ),
     "simple_query_string": _STRING | {"flags"},
-    "query_string": _STRING
-    | {"allow_leading_wildcard", "phrase_slop", "tie_breaker", "type"},
+    "query_string": _STRING | {"allow_leading_wildcard", "phrase_slop", "tie_breaker", "type"},
 }
 # For each query that is made of others: where they stand, and the other parameters.
 _OF_QUERIES: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {

@@ -24,6 +24,7 @@ from signals_proxy.account.keyring import Keyring
 from signals_proxy.cli.voice import shown
 from signals_proxy.config import Settings
 from signals_proxy.registry import Registry, Sample, Survey, connect
+from signals_proxy.relay.probe import reach
 
 __all__ = ["Listener", "accounts", "ask", "named", "opened", "read"]
 
@@ -101,8 +102,10 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Registry, Survey]]:
     Raises :class:`UpstreamError` if the cluster does not let us at the registry's index.
     """
     with settings.locating():
-        tls = server.tls_for(settings.upstream)
-    client = connect(settings.registry, settings.upstream.hosts, tls)
+        tls = server.tls_for(settings.upstream, settings.registry.credentials)
+    if tls is not None:
+        await reach(settings.upstream, tls)  # which finds what ca_fingerprint stands for
+    client = connect(settings.registry, settings.upstream.hosts, tls and tls.registry)
     registry = Registry(client, settings.registry.index, schema.load())
     try:
         await registry.check()

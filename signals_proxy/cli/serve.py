@@ -10,7 +10,10 @@ from signals_proxy import config, server
 from signals_proxy.account import schema
 from signals_proxy.cli.options import config_option
 from signals_proxy.cli.voice import tell
+from signals_proxy.errors import SharedIdentity
 from signals_proxy.registry import Registry, connect
+from signals_proxy.relay import Upstream
+from signals_proxy.relay.identity import check_identity
 from signals_proxy.relay.probe import reach
 from signals_proxy.supervisor import check_files, supervise
 from signals_proxy.telemetry import log
@@ -38,12 +41,22 @@ async def _check(file: Path) -> None:
     settings = config.load(file, os.environ)
     with settings.locating():
         check_files(settings)
-    tls = server.tls_for(settings.upstream)
-    reached = await reach(settings.upstream, tls)
-    client = connect(settings.registry, settings.upstream.hosts, tls)
+    tls = server.tls_for(settings.upstream, settings.registry.credentials)
+    reached = await reach(settings.upstream, tls or ())
+    if tls is not None and settings.upstream.shown and not settings.upstream.shared_identity:
+        with settings.locating():
+            await _check_identity(settings.upstream, tls)
+    client = connect(settings.registry, settings.upstream.hosts, tls and tls.registry)
     registry = Registry(client, settings.registry.index, schema.load())
     try:
         await registry.check()
     finally:
         await registry.close()
     tell(f"the configuration is right, and {reached.url} answers (status {reached.status})")
+
+
+async def _check_identity(upstream: Upstream, tls: server.Tls) -> None:
+    try:
+        await check_identity(upstream, tls.clients, tls.decisions)
+    except SharedIdentity as error:
+        raise server.shared_identity(error) from error

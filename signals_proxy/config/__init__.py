@@ -5,7 +5,7 @@ environment fills in; a secret ``x`` may be given as ``x_file`` instead, the fil
 All that a proxy reads from disk is read here, through ``sources``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,25 @@ from signals_proxy.config.checked import checked, schema, settings_of
 from signals_proxy.config.contradictions import accounts_listeners, contradictions
 from signals_proxy.config.document import Document, Place, Problem, parse
 from signals_proxy.config.sources import Sources
-from signals_proxy.config.units import Address, address
+from signals_proxy.config.units import Address, Network, address
 from signals_proxy.errors import ConfigError
 from signals_proxy.registry import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
+    CertificateCredentials,
+    Credentials,
     RegistrySettings,
 )
-from signals_proxy.relay import Limits, Upstream
+from signals_proxy.relay import ClientCertificate, Limits, Upstream
 from signals_proxy.secret import Secret
+from signals_proxy.telemetry.audit import AuditSettings
 
 __all__ = [
     "Address",
     "InvalidSettings",
     "KeyringText",
+    "Network",
     "Settings",
     "Sources",
     "health_address",
@@ -67,7 +71,8 @@ class Settings:
     """All settings of a proxy, checked, with their defaults.
 
     ``file`` is where they came from, ``lines`` where each that is in it stands. ``accounts`` is where
-    the account API alone is served, if anywhere.
+    the account API alone is served, if anywhere. ``trusted_proxies`` are believed in what they say
+    of where a request comes from.
     """
 
     file: Path
@@ -80,6 +85,8 @@ class Settings:
     registry: RegistrySettings
     keyring: KeyringText
     authorization: AuthorizationSettings
+    audit: AuditSettings
+    trusted_proxies: tuple[Network, ...]
     health: Address
     limits: Limits
 
@@ -195,6 +202,7 @@ def _settings(
 ) -> Settings:
     upstream, limits = values["upstream"], values["limits"]
     authorities = upstream.get("ca_certificates")
+    certificates = "upstream.ca_certificates"
     return Settings(
         file=file,
         lines=lines,
@@ -204,17 +212,21 @@ def _settings(
         insecure=values["insecure"],
         upstream=Upstream(
             hosts=upstream["hosts"],
-            ca_certificates=authorities and _authorities(authorities, sources),
+            ca_certificates=authorities and _text_of(authorities, certificates, sources.text),
             ca_fingerprint=upstream.get("ca_fingerprint"),
             connect_timeout_s=upstream["connect_timeout"],
             host_field=upstream.get("host_field"),
+            shown=_shown(upstream, sources),
+            shared_identity=upstream["shared_identity"],
         ),
         registry=RegistrySettings(
             index=values["registry"]["index"],
-            credentials=_credentials(values["registry"].get("credentials", {})),
+            credentials=_credentials(values["registry"].get("credentials", {}), sources),
         ),
         keyring=_keyring(values["keyring"], file.parent, sources),
         authorization=_authorization(values["authorization"]),
+        audit=AuditSettings(values["audit"].get("file"), values["audit"]["required"]),
+        trusted_proxies=values["trusted_proxies"],
         health=values["health"]["listen"],
         limits=Limits(
             head_size=limits["head_size"],
@@ -223,17 +235,34 @@ def _settings(
             idle_timeout_s=limits["idle_timeout"],
             connections=limits["connections"],
             drain_s=limits["drain"],
+            in_flight=limits.get("in_flight"),
+            place_timeout_s=limits["place_timeout"],
         ),
     )
 
 
-def _authorities(file: Path, sources: Sources) -> str:
+def _text_of(file: Path, path: str, read: Callable[[Path], str]) -> str:
+    """Return the text of the file that a setting names."""
     try:
-        return sources.text(file)
+        return read(file)
     except ConfigError as error:
         remedy = error.remedy or "check the path and its rights"
-        path = "upstream.ca_certificates"
         raise ConfigError(str(error), remedy=remedy, path=path) from error
+
+
+def _pair(setting: str, values: Mapping[str, Any], sources: Sources) -> tuple[str, Secret]:
+    """Return the certificate and the key that a group of settings names."""
+    certificate, key = (f"{setting}.{name}" for name in ("client_certificate", "client_key"))
+    return (
+        _text_of(values["client_certificate"], certificate, sources.text),
+        Secret(_text_of(values["client_key"], key, sources.secret)),
+    )
+
+
+def _shown(upstream: Mapping[str, Any], sources: Sources) -> ClientCertificate | None:
+    if "client_certificate" not in upstream:
+        return None
+    return ClientCertificate(*_pair("upstream", upstream, sources), "upstream")
 
 
 def _authorization(values: Mapping[str, Any]) -> AuthorizationSettings:
@@ -269,9 +298,7 @@ def _keyring(values: Mapping[str, Any], folder: Path, sources: Sources) -> Keyri
     return KeyringText(Secret(text), file)
 
 
-def _credentials(
-    values: Mapping[str, Any],
-) -> BasicCredentials | ApiKeyCredentials | BearerCredentials | None:
+def _credentials(values: Mapping[str, Any], sources: Sources) -> Credentials | None:
     match values:
         case {"username": username, "password": password}:
             return BasicCredentials(username, password)
@@ -279,5 +306,7 @@ def _credentials(
             return ApiKeyCredentials(key)
         case {"bearer_token": token}:
             return BearerCredentials(token)
+        case {"client_certificate": _}:
+            return CertificateCredentials(*_pair("registry.credentials", values, sources))
         case _:
             return None

@@ -32,6 +32,7 @@ _READ: Final = {
     "address": units.address,
     "duration": units.duration,
     "fingerprint": units.fingerprint,
+    "network": units.network,
     "node": units.node,
     "size": units.size,
 }

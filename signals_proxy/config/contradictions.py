@@ -18,9 +18,12 @@ _OF_BACKENDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield what is wrong with checked settings; ``values`` are all of them, by their names."""
-    yield from _of_trust(values["upstream"])
+    yield from _of_tls(values)
     yield from _of_addresses(values)
     yield from _of_rights(values["authorization"])
+    if values["audit"]["required"] and "file" not in values["audit"]:
+        said = "there is no file that a line could have to be in"
+        yield Problem(("audit", "required"), said, "set audit.file as well")
 
 
 def accounts_listeners(values: Mapping[str, Any]) -> tuple[Address, ...]:
@@ -29,14 +32,25 @@ def accounts_listeners(values: Mapping[str, Any]) -> tuple[Address, ...]:
     return () if listening is None else (listening,)
 
 
-def _of_trust(upstream: Mapping[str, Any]) -> Iterator[Problem]:
+def _of_tls(values: Mapping[str, Any]) -> Iterator[Problem]:
+    upstream = values["upstream"]
     trust = [name for name in ("ca_certificates", "ca_fingerprint") if name in upstream]
     if len(trust) > 1:
-        place = ("upstream", "ca_fingerprint")
-        yield Problem(place, "ca_certificates is set as well", "set one of the two")
-    elif trust and not any(host.startswith("https://") for host in upstream["hosts"]):
+        said = "ca_certificates is set as well"
+        yield Problem(("upstream", "ca_fingerprint"), said, "set one of the two")
+        trust = []
+    if upstream["shared_identity"] and "client_certificate" not in upstream:
+        said = "has no effect without client_certificate"
+        yield Problem(("upstream", "shared_identity"), said, "take it away")
+    if any(host.startswith("https://") for host in upstream["hosts"]):
+        return
+    found: list[Place] = [("upstream", name) for name in trust]
+    found += [("upstream", "client_certificate")] if "client_certificate" in upstream else []
+    if "client_certificate" in values["registry"].get("credentials", {}):
+        found.append(("registry", "credentials", "client_certificate"))
+    for place in found:
         remedy = "name the hosts with https://, or take this setting away"
-        yield Problem(("upstream", trust[0]), "no host is reached by https", remedy)
+        yield Problem(place, "no host is reached by https", remedy)
 
 
 def _of_addresses(values: Mapping[str, Any]) -> Iterator[Problem]:

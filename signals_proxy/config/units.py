@@ -8,7 +8,9 @@ import ipaddress
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Address", "address", "duration", "fingerprint", "node", "size"]
+__all__ = ["Address", "Network", "address", "duration", "fingerprint", "network", "node", "size"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES: Final = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
@@ -62,6 +64,15 @@ def node(text: str) -> str:
     if separator == "" or scheme not in {"http", "https"} or address(rest).port == 0:
         raise ValueError
     return f"{scheme}://{rest}"
+
+
+def network(text: str) -> Network:
+    """Read ``10.0.0.0/8`` or one address; no bit right of the prefix may be set."""
+    found = ipaddress.ip_network(text)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is None or found.prefixlen < 96:
+        return found
+    return ipaddress.IPv4Network((mapped, found.prefixlen - 96))
 
 
 def duration(text: str) -> float:

@@ -65,7 +65,7 @@ def check_files(settings: Settings) -> Keyring:
 
     :raises ConfigError: if one of them does not serve its purpose.
     """
-    tls_for(settings.upstream)
+    tls_for(settings.upstream, settings.registry.credentials)
     return keyring_of(settings)
 
 
@@ -284,7 +284,7 @@ class _Supervisor:
         elif any(state.answers for state in states):
             reason = ""
         elif states:
-            reason = f"no node answers: {states[0].reason}"
+            reason = states[0].reason
         elif any(worker.lives for worker in workers):
             reason = _STARTING
         else:

@@ -35,14 +35,14 @@ class TestErrors:
                 MINIMAL + "registry: {credentials: {username: u}}\n",
                 (
                     "7: registry.credentials: must be one of: username with password, api_key,"
-                    " bearer_token | "
+                    " bearer_token, client_certificate with client_key | "
                 ),
             ),
             (
                 MINIMAL + "registry: {credentials: {username: u, api_key: hunter2}}\n",
                 (
                     "7: registry.credentials: must be one of: username with password, api_key,"
-                    " bearer_token | "
+                    " bearer_token, client_certificate with client_key | "
                 ),
             ),
             (
@@ -128,6 +128,23 @@ class TestErrors:
                     "7: listen: must be an address such as 127.0.0.1:9201 or [::1]:9201, or a list of"
                     " such addresses, each named once | "
                 ),
+            ),
+            (
+                MINIMAL + "audit: {required: true}\n",
+                (
+                    "7: audit.required: there is no file that a line could have to be in"
+                    " | set audit.file as well"
+                ),
+            ),
+            *(
+                (
+                    MINIMAL + f"trusted_proxies: ['{wrong}']\n",
+                    (
+                        "7: trusted_proxies.0: must be an address such as 192.0.2.1 or 2001:db8::1,"
+                        " or a network such as 10.0.0.0/8, with no bit set beyond its prefix | "
+                    ),
+                )
+                for wrong in ("10.0.0.1/8", "proxy.test", "10.0.0.0/33", "10.0.0.1:80", "")
             ),
             (
                 MINIMAL + "registry: {index: ..}\n",

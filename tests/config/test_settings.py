@@ -20,6 +20,7 @@ from signals_proxy.registry import (
 )
 from signals_proxy.relay import Limits, Upstream
 from signals_proxy.secret import Secret
+from signals_proxy.telemetry.audit import AuditSettings
 
 
 class TestWholeFiles:
@@ -35,6 +36,8 @@ class TestWholeFiles:
         assert Limits() == settings.limits
         assert RegistrySettings() == settings.registry
         assert AuthorizationSettings() == settings.authorization
+        assert AuditSettings() == settings.audit
+        assert settings.trusted_proxies == ()
         assert tmp_path / "keyring" == settings.keyring.file
         assert Secret((tmp_path / "keyring").read_text()) == settings.keyring.text
         assert tmp_path / "proxy.yaml" == settings.file
@@ -59,6 +62,8 @@ registry:
   credentials: {{username: proxy, password: pa$$word}}
 keyring: {{file: {tmp_path}/ring}}
 authorization: {{backend: none, hostnames: [proxy.test]}}
+audit: {{file: audit.json, required: true}}
+trusted_proxies: [192.0.2.1, 10.0.0.0/8, "2001:db8::/32", "::ffff:198.51.100.0/120"]
 health: {{listen: "localhost:3"}}
 accounts: {{listen: 127.0.0.3:4}}
 limits:
@@ -67,6 +72,8 @@ limits:
   head_timeout: 2s
   idle_timeout: 2m
   connections: 5
+  in_flight: 7
+  place_timeout: 3s
   drain: 1d
 """
         )
@@ -86,7 +93,12 @@ limits:
         )
         assert KeyringText(Secret("keys"), tmp_path / "ring") == settings.keyring
         assert AuthorizationSettings("none", ("proxy.test",)) == settings.authorization
-        assert Limits(1024, 2.0, 120.0, 5, 86400.0, 2 * 1024 * 1024) == settings.limits
+        assert AuditSettings(tmp_path / "audit.json", required=True) == settings.audit
+        assert [str(network) for network in settings.trusted_proxies] == [
+            *("192.0.2.1/32", "10.0.0.0/8", "2001:db8::/32"),
+            "198.51.100.0/24",  # as the client's address is compared, too
+        ]
+        assert Limits(1024, 2.0, 120.0, 5, 86400.0, 2 * 1024 * 1024, 7, 3.0) == settings.limits
 
     def test_null_is_not_set(self, load: Load) -> None:
         """A setting or a group without a value counts as not set."""

@@ -184,7 +184,7 @@ async def test_a_disk_that_is_mended(file: Path, logged: Any, instead: Any) -> N
 async def test_a_deleted_file(file: Path, logged: Any, instead: Any) -> None:
     """What nobody can read any more is not recorded; a file that was moved goes on."""
     async with opened(file) as audit:
-        moved = file.rename(file.with_name("moved.json"))
+        moved = await asyncio.to_thread(file.rename, file.with_name("moved.json"))
         await audit.intend(entry("r1"))
         moved.unlink()
         with pytest.raises(NotRecorded):

@@ -12,13 +12,14 @@ ACCOUNT = "/_signals/account/email/default"
 
 
 async def ask(
-    port: int, method: str, target: str, body: str = "", host: str = "localhost"
+    port: int, method: str, target: str, body: str = "", host: str = "localhost", origin: str = ""
 ) -> tuple[int, Any]:
     """Return status and body of one request."""
+    page = f"Origin: {origin}\r\nSec-Fetch-Site: same-origin\r\n" if origin else ""
     async with asyncio.timeout(LIMIT_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
-            f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+            f"{method} {target} HTTP/1.0\r\nHost: {host}\r\n{page}"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         head, _, content = (await reader.read()).partition(b"\r\n\r\n")
@@ -59,6 +60,60 @@ async def test_accounts_alone(tmp_path: Path, elasticsearch: str, canary: Any, i
             assert found == (404, {"status": 404, "error": "Not found"})
         assert (await ask(alone, "GET", "//_signals/account/email/default"))[0] == 400
         assert (await ask(alone, "GET", ACCOUNT, host="evil.test"))[0] == 403
+
+
+async def test_web_pages(tmp_path: Path) -> None:
+    """Its own may call it, others may not; where the cluster's are served, too, none may."""
+    async with (
+        upstream() as stands,
+        serve(configure(tmp_path, stands.url, "accounts: {listen: '127.0.0.1:0'}\n")) as proxy,
+    ):
+        serving = await proxy.event("serving")
+        both, alone = (int(serving[it].rpartition(":")[2]) for it in ("addresses", "accounts"))
+        schema = "/_signals/account/_schema"
+        for port, origin, expected in (
+            (alone, alone, 200),
+            (alone, both, 403),
+            (both, both, 403),
+            (both, alone, 403),
+        ):
+            host, page = f"127.0.0.1:{port}", f"http://127.0.0.1:{origin}"
+            assert (await ask(port, "GET", schema, "", host, page))[0] == expected
+
+
+async def test_scrolls(tmp_path: Path, elasticsearch: str, canary: Any, index: str) -> None:
+    """A scroll of ours goes on there; the cluster's ids lead nowhere, alone or among ours."""
+    more = f"registry: {{index: {index}}}\naccounts: {{listen: '127.0.0.1:0'}}\n"
+    async with serve(configure(tmp_path, elasticsearch, more)) as proxy:
+        serving = await proxy.event("serving")
+        await proxy.event("ready")
+        both, alone = (int(serving[it].rpartition(":")[2]) for it in ("addresses", "accounts"))
+        body = {"host": "a.test", "port": 465, "user": "u", "password": canary("password")}
+        for n in range(3):
+            target = f"/_signals/account/email/a{n}"
+            assert (await ask(alone, "PUT", target, json.dumps(body)))[0] == 201
+        search = "/_signals/account/_search?scroll=1m"
+        found = []
+        page = (await ask(alone, "POST", search, '{"size": 2}'))[1]
+        ours = page["_scroll_id"]
+        while page["hits"]["hits"]:
+            found += [hit["_id"] for hit in page["hits"]["hits"]]
+            again = json.dumps({"scroll": "1m", "scroll_id": page["_scroll_id"]})
+            status, page = await ask(alone, "POST", "/_search/scroll", again)
+            assert status == 200, page
+        assert sorted(found) == ["email/a0", "email/a1", "email/a2"]
+        theirs = (await ask(both, "POST", f"/{index}/_search?scroll=1m", "{}"))[1]["_scroll_id"]
+        for ids in ([theirs], [ours, theirs], ["_all"]):
+            status, _ = await ask(
+                alone, "DELETE", "/_search/scroll", json.dumps({"scroll_id": ids})
+            )
+            assert status == 404
+        more_of_theirs = json.dumps({"scroll": "1m", "scroll_id": theirs})
+        assert (await ask(alone, "POST", "/_search/scroll", more_of_theirs))[0] == 404
+        assert (await ask(both, "POST", "/_search/scroll", more_of_theirs))[0] == 200
+        for target in (f"/_search/scroll/{ours}", f"/_search/scroll?scroll_id={ours}"):
+            status, cleared = await ask(alone, "DELETE", target)
+            assert (status, cleared) == (200, {"succeeded": True, "num_freed": 1})
 
 
 async def test_nothing_is_forwarded(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@
     client ─► relay ─► route(target) ─► the cluster's nodes
                                     └─► the account application, through a socket pair
 
-On ``accounts.listen`` a relay of its own knows the account application and nothing else: what is
-not for that is a 404, for there is no way to the cluster.
+On ``accounts.listen`` a relay of its own knows an account application of its own and nothing else:
+what is not for that is a 404, for there is no way to the cluster.
 
 Order of an end: nobody listens any more, the relay's exchanges end, then the application, then its
 connections to the cluster.
@@ -17,33 +17,45 @@ import os
 import secrets
 import signal
 import socket
-import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from aiohttp import web
 
 from signals_proxy import api
-from signals_proxy.account import keyring, ref, schema
-from signals_proxy.account.keyring import Keyring
+from signals_proxy.account import ref, schema
 from signals_proxy.api import scrolling
-from signals_proxy.authorization import Anybody, AuthorizationSettings, Authorizer
+from signals_proxy.authorization import (
+    Anybody,
+    Asking,
+    AuthInfo,
+    AuthorizationSettings,
+    Authorizer,
+    HasPrivileges,
+    Rights,
+    StaticUsers,
+)
 from signals_proxy.config import Settings
-from signals_proxy.errors import ConfigError, InvalidTarget, NotFound, UpstreamError
+from signals_proxy.errors import (
+    InvalidTarget,
+    NotFound,
+)
 from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
-from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay, Upstream
-from signals_proxy.relay.errand import Answer, ask
-from signals_proxy.relay.probe import reach
-from signals_proxy.relay.tls import client_context
+from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay
+from signals_proxy.relay.errand import ask
+from signals_proxy.server.material import keyring_of, tls_for
+from signals_proxy.server.peers import Peers
+from signals_proxy.server.watch import open_at_start, watch
 from signals_proxy.telemetry.audit import Audit, Entry
-from signals_proxy.telemetry.status import ClusterState, Order, Started, StatusPipe
+from signals_proxy.telemetry.status import Order, Started, StatusPipe
 
-__all__ = ["keyring_of", "serve", "tls_for"]
+__all__ = ["serve"]
 
-ASKED_EVERY_S: Final = 5.0
-ASKED_EVERY_S_WHILE_DOWN: Final = 1.0
+_MOST_QUESTIONS: Final = 256
+"""How many questions about callers a node is asked at a time: a slow one is not to be flooded."""
 
 
 async def serve(
@@ -62,33 +74,43 @@ async def serve(
     :raises ConfigError: if a file that the settings name does not serve its purpose.
     """
     orders = _orders(orders_from)
-    tls = tls_for(settings.upstream)
+    tls = tls_for(settings.upstream, settings.registry.credentials)
     head_size = settings.limits.response_head_size
     async with AsyncExitStack() as stack:
-        registry_client = connect(settings.registry, settings.upstream.hosts, tls)
+        registry_client = connect(settings.registry, settings.upstream.hosts, tls and tls.registry)
         stack.push_async_callback(registry_client.close)
-        peers, audit = _Peers(), Audit()
+        peers, audit = Peers(settings.trusted_proxies), Audit(settings.audit)
+        stack.push_async_callback(audit.close)
         types = schema.load()
-        cluster = Cluster(settings.upstream, tls, head_size)
-
-        async def pass_on(head: bytes, body: bytes) -> Answer:
-            return await ask(cluster, head, body)
-
-        application = api.build(
+        limits = settings.limits
+        cluster = Cluster(
+            *(settings.upstream, tls and tls.clients, head_size),
+            places=limits.in_flight,
+            place_timeout_s=limits.place_timeout_s,
+        )
+        # Whoever decides is asked on connections that no client's request is ever on.
+        deciding = Cluster(
+            settings.upstream, tls and tls.decisions, head_size, places=_MOST_QUESTIONS
+        )
+        asking = Asking(partial(ask, deciding))
+        build = partial(
+            api.build,
             registry=Registry(registry_client, settings.registry.index, types),
             keyring=keyring_of(settings),
             types=types,
-            authorizer=_authorizer(settings.authorization),
+            authorizer=_authorizer(settings.authorization, asking, types),
             audit=audit,
             peer_of=peers.of,
-            pass_on=pass_on,
         )
-        runner = web.AppRunner(application, **api.RUNNER_OPTIONS)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        accounts, alone = (
-            LocalServer(api.protocols(runner), peers.introduce, head_size) for _ in range(2)
-        )
+
+        async def local(application: web.Application) -> LocalServer:
+            runner = web.AppRunner(application, **api.RUNNER_OPTIONS)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            return LocalServer(api.protocols(runner), peers.introduce, head_size)
+
+        accounts = await local(build(pass_on=partial(ask, cluster)))
+        alone = await local(build(own_pages=True))
 
         def decide(target: str, body: bytes) -> Destination:
             return accounts if scrolling.concerns_us(target, body) else cluster
@@ -96,23 +118,29 @@ async def serve(
         by_body = ByBody(decide, otherwise=cluster)
 
         def route(target: str) -> Destination | ByBody:
-            if _call(target, audit) is not None:
+            if _is_ours(target, audit):
                 return accounts
             return by_body if scrolling.is_scroll(target) else cluster
 
         def route_alone(target: str) -> Destination:
-            if _call(target, audit) is None:
+            if not _is_ours(target, audit) and not scrolling.is_scroll(target):
                 raise NotFound("Not found")
             return alone
 
         served = (
-            (Relay(route, (cluster, accounts), settings.limits), sockets),
+            (Relay(route, (cluster, deciding, accounts), settings.limits), sockets),
             (Relay(route_alone, (alone,), settings.limits), accounts_sockets),
         )
         for relay, _ in served:
             stack.callback(relay.close)
-        watching = asyncio.create_task(_watch(settings.upstream, tls, status))
+        if settings.upstream.shown and not settings.upstream.shared_identity:
+            cluster.closed_because = "it is not known yet whom the cluster takes the proxy for"
+            await open_at_start(cluster, settings.upstream, tls)
+        watching = asyncio.create_task(watch(settings.upstream, tls, cluster, status))
         stack.callback(watching.cancel)
+        if settings.authorization.backend in {"elasticsearch", "opensearch"}:
+            learning = asyncio.create_task(asking.learn())
+            stack.callback(learning.cancel)
         status.tell(Started())
         if await orders.get() is Order.SERVE:
             await _serve(served, orders)
@@ -152,72 +180,35 @@ def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
             return
 
 
-def keyring_of(settings: Settings) -> Keyring:
-    """Return the keyring that was read.
+def _is_ours(target: str, audit: Audit) -> bool:
+    """Tell whether a target is one for the account application, which refuses it if it is wrong.
 
-    :raises ConfigError: if it is none; of a command's output, with the setting.
+    A look-alike is refused and audited here, where neither the method nor the client is known.
     """
-    found = settings.keyring
+    if ref.is_in_our_spelling(target):
+        return True
     try:
-        return keyring.parse(found.text.reveal(), found.file)
-    except ConfigError as error:
-        if found.file is not None:
-            raise
-        line = f"line {error.line} of what it prints: " if error.line else ""
-        raise ConfigError(
-            line + error.message, remedy=error.remedy, path="keyring.command"
-        ) from error
-
-
-def tls_for(upstream: Upstream) -> ssl.SSLContext | None:
-    """Return the one context for all connections to the cluster; None if no node is https.
-
-    :raises ConfigError: if ``ca_certificates`` holds none.
-    """
-    if not any(host.startswith("https://") for host in upstream.hosts):
-        return None
-    return client_context(upstream.ca_certificates, upstream.ca_fingerprint)
-
-
-def _call(target: str, audit: Audit) -> ref.AccountCall | None:
-    """Return the account call that a target stands for; one that is refused here is audited here.
-
-    Neither the method nor the client is known at this place.
-    """
-    try:
-        return ref.parse(target)
+        ref.parse(target)
     except InvalidTarget as error:
         entry = Entry(request_id=secrets.token_hex(16), method=None, address=None)
         with audit.call(entry):
             entry.error, entry.status = type(error).__name__, error.status
         raise
+    return False
 
 
-class _Peers:
-    """Who a request came from: the application sees a socket pair, which has no addresses."""
-
-    def __init__(self) -> None:
-        self._addresses: dict[asyncio.BaseProtocol, str | None] = {}
-
-    def introduce(self, protocol: asyncio.BaseProtocol, peer: object) -> None:
-        """Note that the next request which ``protocol`` reads is that of ``peer``, a socket name."""
-        if protocol not in self._addresses:
-            # aiohttp's protocols take no weak references; those that have ended have no transport.
-            for ended in [it for it in self._addresses if getattr(it, "transport", None) is None]:
-                del self._addresses[ended]
-        self._addresses[protocol] = str(peer[0]) if isinstance(peer, tuple) else None
-
-    def of(self, request: web.BaseRequest) -> str | None:
-        """Return the address of a request's client."""
-        return self._addresses.get(request.protocol)
-
-
-def _authorizer(settings: AuthorizationSettings) -> Authorizer:
+def _authorizer(
+    settings: AuthorizationSettings, asking: Asking, types: Collection[str]
+) -> Authorizer:
     match settings.backend:
+        case "elasticsearch":
+            return HasPrivileges(asking, settings.cache_s)
+        case "opensearch":
+            return AuthInfo(asking, settings.cache_s, Rights(settings.roles, types))
+        case "static":
+            return StaticUsers(settings.users, Rights(settings.roles, types), settings.cache_s)
         case "none":
             return Anybody(settings.hostnames)
-        case _:
-            raise ConfigError("is not there yet", path="authorization.backend")
 
 
 def _orders(descriptor: int) -> asyncio.Queue[Order]:
@@ -234,18 +225,3 @@ def _orders(descriptor: int) -> asyncio.Queue[Order]:
 
     loop.add_reader(descriptor, read)
     return orders
-
-
-async def _watch(upstream: Upstream, tls: ssl.SSLContext | None, status: StatusPipe) -> None:
-    """Ask the cluster again and again whether it answers, and tell when that changes."""
-    told: ClusterState | None = None
-    while True:
-        try:
-            await reach(upstream, tls)
-            state = ClusterState(answers=True)
-        except UpstreamError as error:
-            state = ClusterState(answers=False, reason=error.message)
-        if state != told:
-            told = state
-            status.tell(state)
-        await asyncio.sleep(ASKED_EVERY_S if state.answers else ASKED_EVERY_S_WHILE_DOWN)

@@ -1,0 +1,66 @@
+"""What the settings hold as text, made into what it is used as: the keyring, the TLS contexts."""
+
+import ssl
+from typing import NamedTuple
+
+from signals_proxy.account import keyring
+from signals_proxy.account.keyring import Keyring
+from signals_proxy.config import Settings
+from signals_proxy.errors import ConfigError
+from signals_proxy.registry import CertificateCredentials, Credentials
+from signals_proxy.relay import ClientCertificate, Upstream
+from signals_proxy.relay.tls import client_context
+
+__all__ = ["Tls", "keyring_of", "tls_for"]
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Return the keyring that was read.
+
+    :raises ConfigError: if it is none; of a command's output, with the setting.
+    """
+    found = settings.keyring
+    try:
+        return keyring.parse(found.text.reveal(), found.file)
+    except ConfigError as error:
+        if found.file is not None:
+            raise
+        line = f"line {error.line} of what it prints: " if error.line else ""
+        raise ConfigError(
+            line + error.message, remedy=error.remedy, path="keyring.command"
+        ) from error
+
+
+class Tls(NamedTuple):
+    """The TLS contexts for connections to nodes, by what the connections are for.
+
+    Only clients' requests go where ``upstream.client_certificate`` is shown; decisions are made on
+    connections that show nothing, or whoever asks would be the proxy.
+    """
+
+    clients: ssl.SSLContext
+    decisions: ssl.SSLContext
+    registry: ssl.SSLContext
+
+
+def tls_for(upstream: Upstream, credentials: Credentials | None) -> Tls | None:
+    """Return the contexts for all connections to the cluster; None if no node is https.
+
+    ``credentials`` are the registry's.
+
+    :raises ConfigError: if ``ca_certificates`` holds none, or a certificate that is to be shown is
+        none.
+    """
+    if not any(host.startswith("https://") for host in upstream.hosts):
+        return None
+    of_registry = (
+        ClientCertificate(credentials.certificate, credentials.key, "registry.credentials")
+        if isinstance(credentials, CertificateCredentials)
+        else None
+    )
+    return Tls(
+        *(
+            client_context(upstream.ca_certificates, upstream.ca_fingerprint, shown)
+            for shown in (upstream.shown, None, of_registry)
+        )
+    )
