@@ -13,7 +13,7 @@ HEALTH ?= 127.0.0.1:9203
 
 BIN := .venv/bin
 FULL_COVERAGE := signals_proxy/account/*,signals_proxy/relay/head.py,signals_proxy/relay/body.py,$\
-	signals_proxy/secret.py,signals_proxy/errors.py
+	signals_proxy/relay/nodes.py,signals_proxy/secret.py,signals_proxy/errors.py
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,7 +35,7 @@ test: .venv/dev.stamp .venv/clients.stamp ## run all tests, against real servers
 
 test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/account tests/test_secret.py tests/test_errors.py \
-		$(addprefix tests/relay/test_,head.py body.py memory.py dialogues.py states.py)
+		$(addprefix tests/relay/test_,head.py body.py memory.py nodes.py dialogues.py states.py)
 
 check: .venv/dev.stamp ## check format, rules, types and the import table
 	$(BIN)/ruff format --check .
