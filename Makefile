@@ -9,7 +9,7 @@ NODE_PORT ?= 9200
 HEALTH ?= 127.0.0.1:9203
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check fix docs lock clean FORCE
+.PHONY: help run test test-fast bench check fix docs lock clean FORCE
 
 BIN := .venv/bin
 FULL_COVERAGE := signals_proxy/account/*,signals_proxy/relay/head.py,signals_proxy/relay/body.py,$\
@@ -37,6 +37,9 @@ test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/account tests/test_secret.py tests/test_errors.py \
 		$(addprefix tests/relay/test_,head.py body.py memory.py nodes.py dialogues.py states.py)
 
+bench: .venv/dev.stamp .venv/bench.stamp ## measure it beside nginx, HAProxy and Caddy, in 20 minutes (QUICK=1: in one or two)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
+
 check: .venv/dev.stamp ## check format, rules, types and the import table
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -61,6 +64,7 @@ clean: ## remove all that these targets made, but for the data of `make run`
 	@sh requirements/install.sh '$(PYTHON)' $*
 	@touch $@
 
+.venv/bench.stamp: .venv/dev.stamp
 .venv/clients.stamp: .venv/dev.stamp requirements/package-lock.json
 
 # An environment knows the folder that it was made in: moved or copied, it is made anew.

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Writes run.txt (the proxy, the embedded cluster, the build), dev.txt (tests and checks as well) and
-# clients.txt (what the tests use through the proxy) from pyproject.toml: every package with its
-# version and the hashes of all its files, for every Python and machine that is supported; and
-# package-lock.json from package.json. Versions stay as they are unless --upgrade is given.
+# Writes run.txt (the proxy, the embedded cluster, the build), dev.txt (tests and checks as well),
+# bench.txt (what `make bench` compares with) and clients.txt (what the tests use through the proxy)
+# from pyproject.toml: every package with its version and the hashes of all its files, for every
+# Python and machine that is supported; and package-lock.json from package.json. Versions stay as
+# they are unless --upgrade is given.
 set -eu
 tool=$(mktemp -d)
 trap 'rm -rf "$tool"' EXIT
@@ -23,6 +24,7 @@ lock() {
 lock requirements/run.txt --extra embedded pyproject.toml "$tool/build.in" "$@"
 lock requirements/dev.txt --constraint requirements/run.txt --extra embedded \
 	--group test --group check pyproject.toml "$tool/build.in" "$@"
+lock requirements/bench.txt --group bench "$@"
 lock requirements/clients.txt --group clients "$@"
 "$tool/bin/pip" --quiet --disable-pip-version-check install --require-hashes --no-deps \
 	-r requirements/clients.txt

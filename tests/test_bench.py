@@ -34,7 +34,6 @@ GET = outcome(
     {NGINX: [1, 2, 4], HAPROXY: [1, 2, 4], CADDY: [8, 8, 8], OURS: [1.5, 2.5, 4]},
     {NGINX: 1.2, CADDY: 0.4},
 )
-SKIPPED = Outcome("GET over TLS", Quantity.CPU, {}, {NGINX: 1.5}, "it does not <serve> it")
 
 
 @pytest.fixture
@@ -68,27 +67,24 @@ class TestFigures:
 
 class TestReport:
     def test_table(self) -> None:
-        text = markdown([GET, SKIPPED], {"system": "Linux 6"})
+        text = markdown([GET], {"system": "Linux 6"})
         assert "| system | Linux 6 |\n" in text
         ours = "**1.25 (1.12 to 1.38)** | ≤ 1.2"
         assert f"| GET | CPU | 1.00 | 4.00 |  | {ours} |\n" in text
-        assert "| GET | CPU | **0.31 (0.25 to 0.41)** | ≤ 0.4 |\n" in text
-        assert "| GET | 0.50 |  | 0.50 | 0.50 | 0.50 |\n" in text
+        assert "| GET | CPU | **0.312 (0.250 to 0.406)** | ≤ 0.4 |\n" in text
+        assert "| GET | 0.500 |  | 0.500 | 0.500 | 0.500 |\n" in text
 
     def test_missed(self) -> None:
         """A target that was missed is told with its figure, one that was met is not."""
         told = "GET, CPU: 1.25 (1.12 to 1.38) x nginx, and the target is 1.2."
-        assert list(missed([GET, SKIPPED])) == [told]
+        assert list(missed([GET])) == [told]
         assert f"- {told}\n" in markdown([GET], {})
         assert "None.\n" in markdown([outcome({NGINX: [1], OURS: [1]}, {NGINX: 1})], {})
-
-    def test_skipped(self) -> None:
-        assert "GET over TLS: not measured, for it does not <serve> it." in markdown([SKIPPED], {})
 
     def test_plot(self) -> None:
         """The plot is well-formed, also where a title needs escapes; a mark a contestant."""
         titled = Outcome("<GET> & co", GET.quantity, GET.samples, GET.limits)
-        root = ET.fromstring(svg([titled, SKIPPED]))
+        root = ET.fromstring(svg([titled]))
         space = "{http://www.w3.org/2000/svg}"
         assert "<GET> & co, CPU" in [each.text for each in root.iter(f"{space}text")]
         legend = 4
