@@ -23,6 +23,7 @@ from typing import Any
 from signals_proxy.relay import Limits, Relay
 from signals_proxy.relay.client import ClientConnection
 from signals_proxy.relay.node import NodeConnection
+from signals_proxy.relay.tally import Tally
 
 ACTIONS = {
     "client",
@@ -143,6 +144,7 @@ class PlayedDestination:
     response_head_size = 1024 * 1024
 
     def __init__(self) -> None:
+        self.tally = Tally("played")
         self.kept: list[NodeConnection] = []
         self.wires: list[Wire] = []
 

@@ -40,7 +40,7 @@ BODY_TIMEOUT_S: Final = 60.0
 _ROOMS: Final = web.AppKey("rooms", Rooms)
 _AUDIT: Final = web.AppKey("audit", Audit)
 _PEER_OF: Final[web.AppKey[PeerOf]] = web.AppKey("peer_of")
-_OWN_PAGES: Final = web.AppKey("own_pages", bool)
+_OWN_PAGES: Final[web.AppKey[str | None]] = web.AppKey("own_pages")
 _ANSWERED_IN: Final = web.RequestKey("answered_in", str)
 
 
@@ -77,14 +77,14 @@ def build(
     peer_of: PeerOf = remote_of,
     body_timeout_s: float = BODY_TIMEOUT_S,
     pass_on: scrolling.PassOn | None = None,
-    own_pages: bool = False,
+    own_pages: str | None = None,
 ) -> web.Application:
     """Return the application; run it with ``RUNNER_OPTIONS`` and :func:`protocols`.
 
     ``peer_of`` tells the address of a request's client, which a socket pair has none of.
     ``pass_on`` reaches the cluster as a caller does, if anything can: see ``scrolling``.
-    ``own_pages`` lets web pages of the origin that it is served at call it: nothing else may be
-    served there.
+    ``own_pages`` is the scheme of the origin that it is served at, and lets web pages of that call
+    it: nothing else may be served there.
     ``body_timeout_s`` is the time in which a body has to have come whole. The registry is the
     caller's to close.
     """

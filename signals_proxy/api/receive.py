@@ -70,16 +70,17 @@ def caller(request: web.Request, address: str | None) -> Caller:
     return Caller(tuple(credentials), address, one_field(request, hdrs.HOST))
 
 
-def refuse_web_pages(request: web.Request, *, but_own: bool) -> None:
+def refuse_web_pages(request: web.Request, *, but_own: str | None) -> None:
     """Refuse what only a browser sends on behalf of a page; ``but_own`` lets pages of ours pass.
 
-    Those are pages of the origin that the request itself is for (RFC 6454 6.2).
+    Those are pages of the origin that the request itself is for (RFC 6454 6.2), whose scheme
+    ``but_own`` is: a socket pair would not tell it.
 
     Raises :class:`Forbidden` for any other ``Origin``, and any ``Sec-Fetch-Site`` but ``none``
     (which is a person typing the address; W3C Fetch Metadata, 2.3) and, of ours, ``same-origin``.
     """
     host = one_field(request, hdrs.HOST)
-    own = f"{request.scheme}://{host}".lower() if but_own and host else None
+    own = f"{but_own}://{host}".lower() if but_own and host else None
     origins = request.headers.getall(hdrs.ORIGIN, [])
     sites = {"none", "same-origin"} if but_own else {"none"}
     if any(origin.lower() != own for origin in origins) or not sites.issuperset(

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -32,12 +33,14 @@ class _Question(Generic[V]):
 class Cache(Generic[V]):
     """Answers by what they are about, each for ``ttl_s`` seconds, and at most ``most`` of them.
 
-    ``clock`` returns seconds, and never goes back.
+    ``clock`` returns seconds, and never goes back. ``lookups`` counts which answers were known (hit),
+    awaited already (joined), and asked for (asked).
     """
 
     def __init__(
         self, ttl_s: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.lookups: Counter[str] = Counter()
         self._ttl_s = ttl_s
         self._most = most
         self._clock = clock
@@ -55,11 +58,15 @@ class Cache(Generic[V]):
         key = self._key(parts)
         known = self._known.get(key)
         if known is not None and not self._is_old(known[0], now):
+            self.lookups["hit"] += 1
             return known[1]
         question = self._asked.get(key)
         if question is None or self._is_old(question.asked, now):
+            self.lookups["asked"] += 1
             question = _Question(asyncio.create_task(self._answer(key, now, ask)), now)
             self._asked[key] = question
+        else:
+            self.lookups["joined"] += 1
         question.waiting += 1
         try:
             return await asyncio.shield(question.task)

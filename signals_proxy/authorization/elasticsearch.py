@@ -28,6 +28,7 @@ class HasPrivileges:
     def __init__(self, asking: Asking, cache_s: float) -> None:
         self._asking = asking
         self._decisions: Cache[tuple[str, bool]] = Cache(cache_s)
+        self.lookups = self._decisions.lookups
 
     async def require(
         self, action: Action, ref: Ref | None, tenant: str | None, caller: Caller

@@ -34,6 +34,7 @@ class AuthInfo:
         self._asking = asking
         self._rights = rights
         self._users: Cache[_User] = Cache(cache_s)
+        self.lookups = self._users.lookups
 
     async def require(
         self, action: Action, ref: Ref | None, tenant: str | None, caller: Caller

@@ -23,9 +23,16 @@ __all__ = ["worker"]
 @click.option("--accounts", default="", help="Descriptors of those for the account API alone.")
 @click.option("--status", type=int, required=True, help="Descriptor of the status pipe.")
 @click.option("--orders", type=int, required=True, help="Descriptor of the pipe with orders.")
+@click.option("--counters", type=int, required=True, help="Descriptor of memory for its counts.")
 @click.pass_context
 def worker(
-    context: click.Context, file: Path, sockets: str, accounts: str, status: int, orders: int
+    context: click.Context,
+    file: Path,
+    sockets: str,
+    accounts: str,
+    status: int,
+    orders: int,
+    counters: int,
 ) -> None:
     """Serve inherited sockets until told to stop, or until the supervisor is gone.
 
@@ -40,7 +47,7 @@ def worker(
             for share in (sockets, accounts)
         )
         with settings.locating():
-            uvloop.run(server.serve(settings, everything, alone, pipe, orders))
+            uvloop.run(server.serve(settings, everything, alone, pipe, orders, counters))
     except ConfigError as error:
         # The supervisor says it, once for all workers.
         pipe.tell(Failed.of(error))

@@ -26,11 +26,12 @@ from signals_proxy.registry import (
     Credentials,
     RegistrySettings,
 )
-from signals_proxy.relay import ClientCertificate, Limits, Upstream
+from signals_proxy.relay import ClientCertificate, Limits, ServerTls, Upstream
 from signals_proxy.secret import Secret
 from signals_proxy.telemetry.audit import AuditSettings
 
 __all__ = [
+    "AccessLogSettings",
     "Address",
     "InvalidSettings",
     "KeyringText",
@@ -67,11 +68,18 @@ class KeyringText:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessLogSettings:
+    """Where a line for each request goes: to ``file``, to the log if that is None."""
+
+    file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a proxy, checked, with their defaults.
 
     ``file`` is where they came from, ``lines`` where each that is in it stands. ``accounts`` is where
-    the account API alone is served, if anywhere. ``trusted_proxies`` are believed in what they say
+    the account API alone is served, if anywhere; ``tls`` is for both. ``trusted_proxies`` are believed in what they say
     of where a request comes from.
     """
 
@@ -79,6 +87,7 @@ class Settings:
     lines: Mapping[str, int]
     listen: tuple[Address, ...]
     accounts: tuple[Address, ...]
+    tls: ServerTls | None
     workers: int
     insecure: bool
     upstream: Upstream
@@ -86,6 +95,7 @@ class Settings:
     keyring: KeyringText
     authorization: AuthorizationSettings
     audit: AuditSettings
+    access_log: AccessLogSettings | None
     trusted_proxies: tuple[Network, ...]
     health: Address
     limits: Limits
@@ -200,7 +210,7 @@ def _errors(document: Document, file: Path) -> list[ConfigError]:
 def _settings(
     file: Path, lines: Mapping[str, int], values: Mapping[str, Any], sources: Sources
 ) -> Settings:
-    upstream, limits = values["upstream"], values["limits"]
+    upstream, limits, access = values["upstream"], values["limits"], values["access_log"]
     authorities = upstream.get("ca_certificates")
     certificates = "upstream.ca_certificates"
     return Settings(
@@ -208,6 +218,7 @@ def _settings(
         lines=lines,
         listen=values["listen"],
         accounts=accounts_listeners(values),
+        tls=_tls(values["tls"], sources) if "tls" in values else None,
         workers=values["workers"],
         insecure=values["insecure"],
         upstream=Upstream(
@@ -226,6 +237,7 @@ def _settings(
         keyring=_keyring(values["keyring"], file.parent, sources),
         authorization=_authorization(values["authorization"]),
         audit=AuditSettings(values["audit"].get("file"), values["audit"]["required"]),
+        access_log=AccessLogSettings(access.get("file")) if access["enabled"] else None,
         trusted_proxies=values["trusted_proxies"],
         health=values["health"]["listen"],
         limits=Limits(
@@ -250,12 +262,23 @@ def _text_of(file: Path, path: str, read: Callable[[Path], str]) -> str:
         raise ConfigError(str(error), remedy=remedy, path=path) from error
 
 
-def _pair(setting: str, values: Mapping[str, Any], sources: Sources) -> tuple[str, Secret]:
+def _pair(
+    setting: str, values: Mapping[str, Any], sources: Sources, prefix: str = "client_"
+) -> tuple[str, Secret]:
     """Return the certificate and the key that a group of settings names."""
-    certificate, key = (f"{setting}.{name}" for name in ("client_certificate", "client_key"))
+    certificate, key = f"{prefix}certificate", f"{prefix}key"
     return (
-        _text_of(values["client_certificate"], certificate, sources.text),
-        Secret(_text_of(values["client_key"], key, sources.secret)),
+        _text_of(values[certificate], f"{setting}.{certificate}", sources.text),
+        Secret(_text_of(values[key], f"{setting}.{key}", sources.secret)),
+    )
+
+
+def _tls(values: Mapping[str, Any], sources: Sources) -> ServerTls:
+    authorities = values.get("client_certificates")
+    return ServerTls(
+        *_pair("tls", values, sources, prefix=""),
+        authorities and _text_of(authorities, "tls.client_certificates", sources.text),
+        values.get("client_authentication", "required"),
     )
 
 

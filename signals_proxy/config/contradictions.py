@@ -24,6 +24,9 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     if values["audit"]["required"] and "file" not in values["audit"]:
         said = "there is no file that a line could have to be in"
         yield Problem(("audit", "required"), said, "set audit.file as well")
+    if "file" in values["access_log"] and not values["access_log"]["enabled"]:
+        said = "has no effect without access_log.enabled"
+        yield Problem(("access_log", "file"), said, "set it to true, or take this setting away")
 
 
 def accounts_listeners(values: Mapping[str, Any]) -> tuple[Address, ...]:
@@ -33,7 +36,10 @@ def accounts_listeners(values: Mapping[str, Any]) -> tuple[Address, ...]:
 
 
 def _of_tls(values: Mapping[str, Any]) -> Iterator[Problem]:
-    upstream = values["upstream"]
+    upstream, for_clients = values["upstream"], values.get("tls", {})
+    if "client_authentication" in for_clients and "client_certificates" not in for_clients:
+        said = "has no effect without client_certificates"
+        yield Problem(("tls", "client_authentication"), said, "set that as well, or take this away")
     trust = [name for name in ("ca_certificates", "ca_fingerprint") if name in upstream]
     if len(trust) > 1:
         said = "ca_certificates is set as well"

@@ -2,24 +2,28 @@
 
 It knows nothing of accounts: which destination a request has is decided by a function that it is
 given. Read ``head``, ``body``, ``client``, ``exchange``, ``node``, ``pool``, ``upstream``,
-``nodes``, ``cluster``,
-``relay``, in this order.
+``nodes``, ``cluster``, ``secured``, ``relay``, in this order.
 """
 
 from signals_proxy.relay.cluster import Cluster
 from signals_proxy.relay.deciding import ByBody
 from signals_proxy.relay.pool import Destination, LocalServer
 from signals_proxy.relay.relay import Limits, Relay
-from signals_proxy.relay.tls import ClientCertificate
+from signals_proxy.relay.tally import Access, Ended, Tally
+from signals_proxy.relay.tls import ClientCertificate, ServerTls
 from signals_proxy.relay.upstream import Upstream
 
 __all__ = [
+    "Access",
     "ByBody",
     "ClientCertificate",
     "Cluster",
     "Destination",
+    "Ended",
     "Limits",
     "LocalServer",
     "Relay",
+    "ServerTls",
+    "Tally",
     "Upstream",
 ]

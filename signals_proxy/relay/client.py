@@ -18,15 +18,18 @@ left. Nobody else pauses or resumes reading on this transport.
 import asyncio
 import enum
 import re
+from bisect import bisect_left
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from signals_proxy.errors import SignalsError
 from signals_proxy.relay.deciding import ByBody, DecidingExchange
 from signals_proxy.relay.exchange import Exchange
-from signals_proxy.relay.head import Malformed, Request, refuse_early
+from signals_proxy.relay.head import METHODS, Malformed, Request, refuse_early
 from signals_proxy.relay.pool import Destination
 from signals_proxy.relay.refusal import refusal
-from signals_proxy.relay.sockets import keep_alive, reset
+from signals_proxy.relay.sockets import keep_alive, reset, unsent
+from signals_proxy.relay.tally import BOUNDS_S, Access, Ended, Tally
 
 __all__ = ["Awaited", "ClientConnection", "Phase", "Switchboard"]
 
@@ -63,6 +66,8 @@ READY, EXCHANGING, CLOSING, CLOSED = Phase
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
 
+_QUICK_S: Final = BOUNDS_S[0]
+
 _NODE_IS_FULL: Final = 1
 _READ_ENOUGH: Final = 2
 
@@ -74,6 +79,9 @@ class Switchboard(Protocol):
     now: float
     draining: bool
     retiring: bool
+    tally: Tally
+    access: Access | None
+    clock: Callable[[], float]
 
     def understand(self, head: bytes) -> tuple[Request, Destination | ByBody]:
         """Return what a head means and where it goes. Raises ``Malformed``, ``SignalsError``."""
@@ -96,8 +104,11 @@ class ClientConnection(asyncio.Protocol):
         "_discarded",
         "_exchange",
         "_holds",
+        "_noted",
         "_phase",
         "_seen",
+        "_sent",
+        "_started",
         "_switchboard",
         "peer",
         "since",
@@ -115,6 +126,9 @@ class ClientConnection(asyncio.Protocol):
         self._seen = 0  # bytes of an unfinished head that were looked at
         self._holds = 0
         self._discarded = 0
+        self._started = switchboard.now  # the request, and what was sent for it, and noted of it
+        self._sent = 0
+        self._noted: object = None
         self.peer: object = None
         self.stuck = False  # the client does not read what was written
         self.since = switchboard.now  # when it last did what a time-out waits for
@@ -184,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange
         begun = exchange is not None and exchange.answer_has_begun
         self._abandon()
-        if begun or self.transport.get_write_buffer_size():
+        if begun or unsent(self.transport):
             reset(self.transport)
         else:
             self.transport.abort()
@@ -193,6 +207,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         """Read a head at the start of ``data``, and begin its exchange with what is behind it."""
+        switchboard, self._sent = self._switchboard, 0
         # RFC 9112 2.2: some clients end a body with a line too many; Elasticsearch takes any number.
         if data.startswith(b"\r\n"):
             data = _EMPTY_LINES.sub(b"", data, 1)
@@ -200,14 +215,17 @@ class ClientConnection(asyncio.Protocol):
         try:
             if end < 4:
                 refuse_early(data, self._seen)
-                self._limit_head(len(data))
+                self._limit_head(data, len(data))
                 self._seen = len(data)
                 self._ahead += data
                 return
             self._seen = 0
-            self._limit_head(end)
+            self._limit_head(data, end)
             head = data[:end]
-            request, destination = self._switchboard.understand(head)
+            self._started = switchboard.clock()
+            if switchboard.access is not None:
+                self._noted = switchboard.access.note(head, self.peer)
+            request, destination = switchboard.understand(head)
         except Malformed as malformed:
             self.refuse(malformed.status, malformed.reason, is_head=data.startswith(b"HEAD "))
         except SignalsError as error:
@@ -220,9 +238,12 @@ class ClientConnection(asyncio.Protocol):
                 self._exchange = Exchange(self, request, destination, head)
             self._exchange.begin(data[end:])
 
-    def _limit_head(self, size: int) -> None:
-        if size > self._switchboard.head_size:
-            raise Malformed("the request head is too long", 431)
+    def _limit_head(self, data: bytes, size: int) -> None:
+        limit = self._switchboard.head_size
+        if size > limit:
+            # As Elasticsearch, which tells a line that is too long from fields that are.
+            status = 431 if b"\r\n" in data[:limit] else 400
+            raise Malformed("the request head is too long", status)
 
     # What its exchange asks of it: see ``exchange.Waiting``.
 
@@ -234,6 +255,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pass_on(self, data: bytes) -> None:
         """Write bytes of the answer."""
+        self._sent += len(data)
         self.transport.write(data)
 
     def read_ahead(self, data: bytes) -> None:
@@ -254,7 +276,9 @@ class ClientConnection(asyncio.Protocol):
 
     def done(self, *, close: bool) -> None:
         """Go on with the next request, or close."""
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._ended(exchange, exchange.status)
         self._hold(_NODE_IS_FULL, False)
         if close or self._switchboard.draining:
             self._say_no_more()
@@ -266,9 +290,12 @@ class ClientConnection(asyncio.Protocol):
 
     def refuse(self, status: int, reason: str | SignalsError, *, is_head: bool) -> None:
         """Answer in our own words, and close."""
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
         if not self.transport.is_closing():
-            self.transport.write(refusal(status, reason, is_head=is_head))
+            self.pass_on(refusal(status, reason, is_head=is_head))
+        self._ended(exchange, status)
         self._say_no_more()
 
     def cut_off(self) -> None:
@@ -289,12 +316,36 @@ class ClientConnection(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
-            self.transport.close()
+            self.transport.close()  # of TLS, which reads on by itself until the client leaves
 
     def _abandon(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandon()
+            exchange.destination.tally.cut += exchange.answer_has_begun
+            self._ended(exchange, exchange.status, is_cut=True)
+
+    def _ended(self, exchange: Exchange | None, status: int, is_cut: bool = False) -> None:
+        """Count a request that has ended; without an exchange it never had a destination."""
+        # For each request: one call, and nothing in it that could have been done before.
+        switchboard, sent = self._switchboard, self._sent
+        if exchange is None:
+            tally, series, received = switchboard.tally, 0, 0
+        else:
+            tally, received = exchange.destination.tally, exchange.received
+            series = exchange.request.series
+        seconds = switchboard.clock() - self._started
+        counts = tally[series + status]
+        counts[0] += 1
+        counts[1] += received
+        counts[2] += sent
+        counts[3] += seconds
+        counts[4 if seconds <= _QUICK_S else 4 + bisect_left(BOUNDS_S, seconds)] += 1
+        if switchboard.access is not None:
+            noted, self._noted = self._noted, None
+            place, method = tally.destination, METHODS[series // 1000]
+            ended = Ended(place, method, status, is_cut, received, sent, seconds)
+            switchboard.access.ended(noted, self.peer, ended)
 
     def _hold(self, reason: int, on: bool) -> None:
         before = self._holds
@@ -319,7 +370,7 @@ class ClientConnection(asyncio.Protocol):
             stalled = not exchange.request_is_sent and not self._holds
             return Awaited.BODY if stalled else Awaited.NOTHING
         if self._phase is CLOSING:
-            return Awaited.READER if self.transport.get_write_buffer_size() else Awaited.END
+            return Awaited.READER if unsent(self.transport) else Awaited.END
         if self.stuck:
             return Awaited.READER
         return Awaited.HEAD if self._ahead else Awaited.REQUEST
@@ -329,7 +380,6 @@ class ClientConnection(asyncio.Protocol):
         awaited, exchange = self.awaited(), self._exchange
         begun = exchange is not None and exchange.answer_has_begun
         if awaited is Awaited.HEAD or (awaited is Awaited.BODY and not begun):
-            self._abandon()
             self.refuse(408, "the request did not come in time", is_head=False)
         else:
             self.end()

@@ -11,7 +11,7 @@ Rules of the file
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from math import inf
 from typing import Final
 
@@ -20,6 +20,7 @@ from signals_proxy.relay.errand import ask
 from signals_proxy.relay.node import NodeConnection
 from signals_proxy.relay.nodes import Node, Nodes
 from signals_proxy.relay.pool import IDLE_S
+from signals_proxy.relay.tally import Tally
 from signals_proxy.relay.upstream import NodePool, Resolve, Upstream, resolved
 
 __all__ = ["Cluster"]
@@ -60,10 +61,16 @@ class Cluster:
         self._timeout_s = upstream.connect_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
         self.closed_because = ""
+        self.tally = Tally("cluster")
 
     def __len__(self) -> int:
         """Return the number of connections."""
         return sum(map(len, self._pools))
+
+    @property
+    def pools(self) -> Sequence[NodePool]:
+        """Its nodes, in the order of the configuration."""
+        return self._pools
 
     def idle(self, peer: object) -> NodeConnection | None:
         """See ``Destination``."""

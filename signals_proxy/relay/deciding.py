@@ -73,7 +73,7 @@ class DecidingExchange(Exchange):
                 return
             content = self._content if isinstance(body, Chunked) else self._read
             target = self._head.split(b" ", 2)[1].decode("latin-1")
-            self._destination = choice.decide(target, bytes(content))
+            self.destination = choice.decide(target, bytes(content))
         self._choice = None
         early = bytes(self._read)
         self._read.clear()

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from signals_proxy.errors import Lost, TimedOut
 from signals_proxy.relay.head import Request, Response, parse_request
-from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.pool import Reachable
 
 __all__ = ["Answer", "ask"]
 
@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
 
 async def ask(
-    destination: Destination, head: bytes, body: bytes, *, timeout_s: float = ANSWER_TIMEOUT_S
+    destination: Reachable, head: bytes, body: bytes, *, timeout_s: float = ANSWER_TIMEOUT_S
 ) -> Answer:
     """Send a request and return its answer.
 

@@ -85,23 +85,24 @@ class Phase(enum.Enum):
 
 
 class Exchange:
-    """See the top of the file."""
+    """See the top of the file. ``received`` are the bytes of the request that came so far."""
 
     __slots__ = (
         "_body",
         "_client",
         "_close",
-        "_destination",
         "_early",
         "_head",
         "_node",
         "_phase",
         "_repeated",
         "_task",
-        "answer_has_begun",
+        "destination",
         "head_size",
+        "received",
         "request",
         "request_is_sent",
+        "status",
     )
 
     def __init__(
@@ -109,11 +110,11 @@ class Exchange:
     ) -> None:
         self.request = request
         self.request_is_sent = not request.has_body
-        self.head_size = len(head)
-        self.answer_has_begun = False
+        self.head_size = self.received = len(head)
+        self.status = 0  # of the answer, once it has begun
         self._phase = Phase.CALLING
         self._client = client
-        self._destination = destination
+        self.destination = destination
         self._head = head  # until it is sure that it need not be sent again
         self._early = b""  # what came of a body before there was somewhere to send it
         self._body: Body | None = None
@@ -121,6 +122,11 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._close = not request.keep_alive
         self._repeated = False
+
+    @property
+    def answer_has_begun(self) -> bool:
+        """Whether the client has something of the final answer."""
+        return self.status != 0
 
     # The request.
 
@@ -145,7 +151,7 @@ class Exchange:
         self._start(rest)
 
     def _start(self, rest: bytes) -> None:
-        node = self._destination.idle(self._client.peer)
+        node = self.destination.idle(self._client.peer)
         if node is None:
             self._call(rest)
         else:
@@ -171,6 +177,7 @@ class Exchange:
         body = self._body
         assert body is not None  # noqa: S101
         end = body.feed(data, 0)
+        self.received += end
         self.request_is_sent = body.complete
         if end == len(data):
             return data
@@ -184,7 +191,7 @@ class Exchange:
 
     async def _connect(self) -> None:
         try:
-            node = await self._destination.connect(self._client.peer)
+            node = await self.destination.connect(self._client.peer)
         except SignalsError as error:
             self._task = None
             self._refuse(error.status, error)
@@ -222,7 +229,7 @@ class Exchange:
 
     def edit(self, response: Response, head: bytes, *, endless: bool) -> bytes:
         """Return the head as the client is to see it, and decide whether it is the last."""
-        self.answer_has_begun = True
+        self.status = response.status
         self._head = b""
         unchunked = response.chunked and self.request.is_http_1_0
         if (
@@ -261,6 +268,7 @@ class Exchange:
         ):
             # The node closed a connection that had been idle while our request was on its way.
             self._repeated = True
+            self.destination.tally.repeated += 1
             self._call(b"")
         else:
             self._refuse(502, Lost(reason))

@@ -18,6 +18,7 @@ from typing import Final
 from signals_proxy.secret import CREDENTIAL_FIELDS
 
 __all__ = [
+    "METHODS",
     "Malformed",
     "MalformedAnswer",
     "Request",
@@ -27,6 +28,9 @@ __all__ = [
     "parse_response",
     "refuse_early",
 ]
+
+METHODS: Final = ("other", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+"""Those that clusters know, and what stands for all others where they are counted."""
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # RFC 9110 5.5: visible characters, blanks, tabs and obs-text. The quantifiers are possessive: a
@@ -70,6 +74,7 @@ _FIELD: Final = re.compile(rb"\r\n([^\r:]++):[^\r]*+")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _REPLAYABLE: Final = (b"GET", b"HEAD")
+_SERIES: Final = {name.encode(): 1000 * place for place, name in enumerate(METHODS)}
 
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
@@ -93,8 +98,10 @@ class Request:
 
     ``length`` is that of the body in bytes, 0 without one; ``chunked`` overrides it. ``cuts`` are
     the spans that are not passed on. ``host`` is the span of the value of the Host field, if any.
+    ``series`` is a thousand times the place of the method in ``METHODS``.
     """
 
+    series: int
     is_head: bool
     is_http_1_0: bool
     length: int
@@ -197,7 +204,12 @@ def parse_request(head: bytes) -> tuple[Request, str]:
         if lengths:
             raise Malformed("both Transfer-Encoding and Content-Length are given")
         if len(codings) != 1 or codings[0].lower() != b"chunked":
-            raise Malformed("the only transfer coding understood is chunked", 501)
+            *inner, last = [
+                coding.strip(b"\t ") for coding in b",".join(codings).lower().split(b",")
+            ]
+            # RFC 9112 6.3, rule 4: where chunks end within another coding, nobody can tell.
+            status = 400 if b"chunked" in inner and last != b"chunked" else 501
+            raise Malformed("the only transfer coding understood is chunked", status)
         chunked = True
     elif lengths:
         length = _content_length(lengths, Malformed)
@@ -211,6 +223,7 @@ def parse_request(head: bytes) -> tuple[Request, str]:
         # Some servers take it for a slash. In a query it is the escape of Lucene's syntax: passed.
         raise Malformed("the path holds a backslash")
     request = Request(
+        series=_SERIES.get(method, 0),
         is_head=method == b"HEAD",
         is_http_1_0=is_http_1_0,
         length=length,

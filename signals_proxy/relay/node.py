@@ -312,7 +312,8 @@ class NodeConnection(asyncio.Protocol):
             # again on that connection; aiohttp 3.14 takes trailers for fields of the next request.
             return False
         # What follows is what nodes were seen to do after refusing a request half-read.
-        if answer.status == 431:
+        # Elasticsearch 8.19 takes the body of what it answered with 413 or 417 for a next request.
+        if answer.status in {413, 417, 431}:
             return False
         if answer.status == 400 and client.head_size > _POISONOUS_HEAD:
             return False

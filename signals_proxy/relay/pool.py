@@ -7,15 +7,16 @@ from typing import Final, Protocol
 
 from signals_proxy.errors import NotConnected
 from signals_proxy.relay.node import NodeConnection
+from signals_proxy.relay.tally import Tally
 
-__all__ = ["IDLE_S", "Destination", "LocalServer", "Pool"]
+__all__ = ["IDLE_S", "Destination", "LocalServer", "Pool", "Reachable"]
 
 IDLE_S: Final = 60.0
 """How long a connection may serve nobody: shorter than what firewalls and balancers forget after."""
 
 
-class Destination(Protocol):
-    """A place that requests can be sent to."""
+class Reachable(Protocol):
+    """What can be connected to."""
 
     def idle(self, peer: object) -> NodeConnection | None:
         """Return a connection that waits for work, if there is one, for a client at ``peer``."""
@@ -27,6 +28,12 @@ class Destination(Protocol):
         Raises ``NotConnected``, ``TimedOut`` and ``Rejected``.
         """
         ...
+
+
+class Destination(Reachable, Protocol):
+    """A place that clients' requests can be sent to."""
+
+    tally: Tally
 
     def tick(self, now: float) -> None:
         """Close what was idle for too long. ``now`` is the event loop's time, in seconds."""
@@ -114,6 +121,7 @@ class LocalServer(Pool):
         response_head_size: int,
     ) -> None:
         super().__init__(response_head_size)
+        self.tally = Tally("accounts")
         self._server = server
         self._introduce = introduce
         self._their_ends: dict[NodeConnection, asyncio.BaseProtocol] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,9 @@ from signals_proxy.relay.deciding import ByBody
 from signals_proxy.relay.head import Request, parse_request
 from signals_proxy.relay.memory import Memory
 from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.secured import Handshakes
 from signals_proxy.relay.sockets import Vanished, whose_peers_left
+from signals_proxy.relay.tally import Access, Tally
 
 __all__ = ["Limits", "Relay"]
 
@@ -44,7 +47,7 @@ class Relay:
 
     ``route`` names the destination of a request target, or how its body decides on it, or raises a
     ``SignalsError`` to refuse it.
-    Every one of ``destinations`` is closed with the relay.
+    Every one of ``destinations`` is closed with the relay. ``access`` is told of every request.
     """
 
     def __init__(
@@ -52,12 +55,17 @@ class Relay:
         route: Callable[[str], Destination | ByBody],
         destinations: Sequence[Destination],
         limits: Limits,
+        access: Access | None = None,
     ) -> None:
         self.head_size = limits.head_size
         self.draining = False
         self.retiring = False
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time()
+        self.clock = self._loop.time
+        self.now = self.clock()
+        self.tally = Tally("none")
+        self.accepted = self.refused = 0
+        self.access = access
         self._route = route
         self._destinations = destinations
         self._limits = limits
@@ -70,10 +78,10 @@ class Relay:
             Awaited.NOTHING: math.inf,
         }
         self._clients: set[ClientConnection] = set()
+        self._handshakes = Handshakes(self, limits.head_timeout_s, limits.idle_timeout_s)
         self._vanished = Vanished()
         self._looked = self.now
         self._empty = asyncio.Event()
-        self._empty.set()
         self.understand = Memory(self._understand, limit=4096)
         self._timer = self._loop.call_later(_TICK_S, self._tick)
 
@@ -81,20 +89,34 @@ class Relay:
         """Return the protocol of a new connection."""
         return ClientConnection(self)
 
+    def over(self, tls: ssl.SSLContext) -> Callable[[], asyncio.Protocol]:
+        """Return what makes the protocols of a listener whose clients speak TLS."""
+
+        def protocol() -> asyncio.Protocol:
+            limits = self._limits
+            is_full = self.draining or len(self) >= limits.connections
+            return self._handshakes.protocol(tls, LINGER_S if is_full else limits.head_timeout_s)
+
+        return protocol
+
     def __len__(self) -> int:
-        """Return the number of connections."""
-        return len(self._clients)
+        """Return the number of connections, handshakes included."""
+        return len(self._clients) + len(self._handshakes)
 
     def joined(self, client: ClientConnection) -> bool:
         """See ``client.Switchboard``."""
+        self._handshakes.forget(client)
         self._clients.add(client)
-        self._empty.clear()
-        return len(self._clients) <= self._limits.connections
+        self.accepted += 1
+        if len(self) <= self._limits.connections:
+            return True
+        self.refused += 1
+        return False
 
     def left(self, client: ClientConnection) -> None:
         """See ``client.Switchboard``."""
         self._clients.discard(client)
-        if not self._clients:
+        if not len(self):
             self._empty.set()
 
     async def retire(self) -> None:
@@ -117,19 +139,23 @@ class Relay:
         for client in list(self._clients):
             if client.awaited() is Awaited.REQUEST:
                 client.expire()
+        self._handshakes.hurry(self._loop.time() + _TICK_S)
         await self._emptied()
 
     async def _emptied(self) -> None:
         await asyncio.sleep(0)  # who was accepted last joins
         try:
             async with asyncio.timeout(self._limits.drain_s):
-                await self._empty.wait()
+                while len(self):
+                    self._empty.clear()
+                    await self._empty.wait()
         except TimeoutError:
             return
 
     def close(self) -> None:
         """Cut what is left."""
         self._timer.cancel()
+        self._handshakes.tick(math.inf)
         for client in list(self._clients):
             client.end()
         for destination in self._destinations:
@@ -149,6 +175,7 @@ class Relay:
                 held[client.transport] = client
             if now - client.since > self._patience_s[client.awaited()]:
                 client.expire()
+        self._handshakes.tick(now)
         for transport in whose_peers_left(held):
             held[transport].gone()
         for destination in self._destinations:

@@ -2,13 +2,18 @@
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import socket
 import struct
+import sys
+import termios
 from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["Vanished", "input_poll", "is_silent", "keep_alive", "reset", "whose_peers_left"]
+__all__ = [
+    "Vanished", "input_poll", "is_silent", "keep_alive", "reset", "unsent", "whose_peers_left",
+]  # fmt: skip
 
 # A peer that vanished without a word (a cable, a firewall that forgot) is noticed within 2 minutes:
 # by these probes (60 + 4 x 15 s) while nothing is sent, by ``Vanished`` otherwise. The kernel's own
@@ -43,6 +48,23 @@ def reset(transport: asyncio.Transport) -> None:
         with contextlib.suppress(OSError):  # closed by the peer meanwhile
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Return how many bytes are on their way to the peer; without TLS, those the kernel has not yet.
+
+    A transport of TLS does not tell what is left in the one below it. As long as anything is, the
+    kernel has its hands full, too: so that is asked.
+    """
+    size = transport.get_write_buffer_size()
+    connection = _tcp(transport)
+    if size or connection is None or transport.get_extra_info("sslcontext") is None:
+        return size
+    try:
+        unacknowledged = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:  # closed meanwhile
+        return 0
+    return int.from_bytes(unacknowledged, sys.byteorder)
 
 
 def input_poll(transport: asyncio.BaseTransport) -> Callable[[int], object] | None:

@@ -1,4 +1,4 @@
-"""Whom the proxy believes to be the cluster, and what it shows of itself: TLS contexts for nodes.
+"""Whom the proxy believes, and what it shows of itself: TLS contexts for nodes and for clients.
 
 Rules of the file:
 
@@ -15,12 +15,12 @@ import ssl
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from signals_proxy.errors import ConfigError, NotConnected, TimedOut
 from signals_proxy.secret import Secret
 
-__all__ = ["ClientCertificate", "client_context", "learn"]
+__all__ = ["ClientCertificate", "ServerTls", "client_context", "learn", "server_context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,36 @@ class ClientCertificate:
     certificate: str
     key: Secret
     setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """The settings of TLS on the listeners for clients: see ``tls`` in ``config.example.yaml``.
+
+    All but ``client_authentication`` are the texts of files, in PEM.
+    """
+
+    certificate: str
+    key: Secret
+    client_certificates: str | None = None
+    client_authentication: Literal["optional", "required"] = "required"
+
+
+def server_context(settings: ServerTls) -> ssl.SSLContext:
+    """Return a context for clients: TLS 1.2 or later, HTTP/1.1 and nothing else.
+
+    :raises ConfigError: if the settings hold no certificate with its key, or no authorities.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    _show(context, settings.certificate, settings.key, ("tls.certificate", "key"))
+    if settings.client_certificates is not None:
+        required = settings.client_authentication == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        _load(context, settings.client_certificates, "tls.client_certificates", "clients'")
+    return context
 
 
 def client_context(
@@ -67,15 +97,18 @@ def client_context(
     elif ca_certificates is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     else:
-        _load(context, ca_certificates)
+        _load(context, ca_certificates, "upstream.ca_certificates", "nodes'")
     if shown is not None:
-        _show(context, shown)
+        place = f"{shown.setting}.client_certificate"
+        _show(context, shown.certificate, shown.key, (place, "client_key"))
     return context
 
 
-def _show(context: ssl.SSLContext, shown: ClientCertificate) -> None:
-    pem = f"{shown.certificate}\n{shown.key.reveal()}".encode()
-    with os.fdopen(os.memfd_create("client certificate"), "wb", buffering=0) as file:
+def _show(
+    context: ssl.SSLContext, certificate: str, key: Secret, settings: tuple[str, str]
+) -> None:
+    pem = f"{certificate}\n{key.reveal()}".encode()
+    with os.fdopen(os.memfd_create("certificate"), "wb", buffering=0) as file:
         file.write(pem)
         try:
             # Without the last, OpenSSL would ask the terminal for the password of an encrypted key.
@@ -84,20 +117,20 @@ def _show(context: ssl.SSLContext, shown: ClientCertificate) -> None:
             raise ConfigError(
                 "not a certificate in PEM with the key that belongs to it, not encrypted",
                 remedy="the file begins with the certificate, then come those of its issuers; the key"
-                " is in client_key, decrypted (openssl pkey -in FILE -out NEW)",
-                path=f"{shown.setting}.client_certificate",
+                f" is in {settings[1]}, decrypted (openssl pkey -in FILE -out NEW)",
+                path=settings[0],
             ) from None
 
 
-def _load(context: ssl.SSLContext, certificates: str) -> None:
+def _load(context: ssl.SSLContext, certificates: str, setting: str, whose: str) -> None:
     try:
         # What stands between the certificates are names and remarks, in any language.
         context.load_verify_locations(cadata=certificates.encode("ascii", "replace").decode())
     except (ssl.SSLError, ValueError) as error:  # the latter for an empty text
         raise ConfigError(
             "not a PEM file with certificates",
-            remedy="name one with the certificate of the authority that issued the nodes' own",
-            path="upstream.ca_certificates",
+            remedy=f"name one with the certificate of the authority that issued the {whose} own",
+            path=setting,
         ) from error
 
 

@@ -86,6 +86,8 @@ class NodePool(Pool):
             authority.encode() if by_name or upstream.host_field == "upstream" else None
         )
         self.node = node
+        self.url = url
+        self.connected = self.failed = 0  # how often a connection was made, and could not be
         self._tls = tls if https else None
         self._timeout_s = upstream.connect_timeout_s
         self._resolve = resolve
@@ -103,10 +105,13 @@ class NodePool(Pool):
         """See ``Destination``. The addresses of the node's name are tried in turn."""
         self.node.in_flight += 1
         try:
-            return await self._connect()
-        except BaseException:
+            connection = await self._connect()
+        except BaseException as error:
+            self.failed += isinstance(error, UpstreamError)
             self._free()
             raise
+        self.connected += 1
+        return connection
 
     def take_back(self, connection: NodeConnection) -> None:
         """See ``node.Home``."""

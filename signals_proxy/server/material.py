@@ -9,9 +9,9 @@ from signals_proxy.config import Settings
 from signals_proxy.errors import ConfigError
 from signals_proxy.registry import CertificateCredentials, Credentials
 from signals_proxy.relay import ClientCertificate, Upstream
-from signals_proxy.relay.tls import client_context
+from signals_proxy.relay.tls import client_context, server_context
 
-__all__ = ["Tls", "keyring_of", "tls_for"]
+__all__ = ["Tls", "keyring_of", "listener_tls", "tls_for"]
 
 
 def keyring_of(settings: Settings) -> Keyring:
@@ -29,6 +29,14 @@ def keyring_of(settings: Settings) -> Keyring:
         raise ConfigError(
             line + error.message, remedy=error.remedy, path="keyring.command"
         ) from error
+
+
+def listener_tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context for clients' connections; None if they are spoken to in clear.
+
+    :raises ConfigError: if the files named in ``tls`` do not serve their purpose.
+    """
+    return None if settings.tls is None else server_context(settings.tls)
 
 
 class Tls(NamedTuple):

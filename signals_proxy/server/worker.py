@@ -17,6 +17,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -46,7 +47,9 @@ from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
 from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay
 from signals_proxy.relay.errand import ask
-from signals_proxy.server.material import keyring_of, tls_for
+from signals_proxy.server.access_log import AccessLog
+from signals_proxy.server.figures import Rooms, keep_telling, tell
+from signals_proxy.server.material import keyring_of, listener_tls, tls_for
 from signals_proxy.server.peers import Peers
 from signals_proxy.server.watch import open_at_start, watch
 from signals_proxy.telemetry.audit import Audit, Entry
@@ -64,17 +67,20 @@ async def serve(
     accounts_sockets: Sequence[socket.socket],
     status: StatusPipe,
     orders_from: int,
+    counters: int,
 ) -> None:
     """Serve when ordered to, until ordered to retire or to stop; then drain.
 
     ``sockets`` are for everything, ``accounts_sockets`` for the account API alone.
 
-    It serves also while no node answers, and tells ``status`` whenever that changes.
+    It serves also while no node answers, and tells ``status`` whenever that changes. ``counters`` is
+    the descriptor of memory for what it counts.
 
     :raises ConfigError: if a file that the settings name does not serve its purpose.
     """
     orders = _orders(orders_from)
     tls = tls_for(settings.upstream, settings.registry.credentials)
+    for_clients = listener_tls(settings)
     head_size = settings.limits.response_head_size
     async with AsyncExitStack() as stack:
         registry_client = connect(settings.registry, settings.upstream.hosts, tls and tls.registry)
@@ -93,12 +99,13 @@ async def serve(
             settings.upstream, tls and tls.decisions, head_size, places=_MOST_QUESTIONS
         )
         asking = Asking(partial(ask, deciding))
+        authorizer = _authorizer(settings.authorization, asking, types)
         build = partial(
             api.build,
             registry=Registry(registry_client, settings.registry.index, types),
             keyring=keyring_of(settings),
             types=types,
-            authorizer=_authorizer(settings.authorization, asking, types),
+            authorizer=authorizer,
             audit=audit,
             peer_of=peers.of,
         )
@@ -110,7 +117,7 @@ async def serve(
             return LocalServer(api.protocols(runner), peers.introduce, head_size)
 
         accounts = await local(build(pass_on=partial(ask, cluster)))
-        alone = await local(build(own_pages=True))
+        alone = await local(build(own_pages="https" if for_clients else "http"))
 
         def decide(target: str, body: bytes) -> Destination:
             return accounts if scrolling.concerns_us(target, body) else cluster
@@ -127,15 +134,26 @@ async def serve(
                 raise NotFound("Not found")
             return alone
 
+        access_log = None
+        if settings.access_log is not None:
+            access_log = AccessLog(settings.access_log.file, settings.trusted_proxies)
+            stack.push_async_callback(access_log.close)
         served = (
-            (Relay(route, (cluster, deciding, accounts), settings.limits), sockets),
-            (Relay(route_alone, (alone,), settings.limits), accounts_sockets),
+            (Relay(route, (cluster, deciding, accounts), limits, access_log), sockets),
+            (Relay(route_alone, (alone,), limits, access_log), accounts_sockets),
         )
+        lookups = authorizer.lookups if isinstance(authorizer, HasPrivileges | AuthInfo) else {}
+        relays = [relay for relay, _ in served]
+        tallies = [cluster.tally, accounts.tally, alone.tally, *(relay.tally for relay in relays)]
+        rooms = Rooms(relays, tallies, cluster, audit, access_log, lookups)
+        stack.callback(tell, counters, rooms)
         for relay, _ in served:
             stack.callback(relay.close)
         if settings.upstream.shown and not settings.upstream.shared_identity:
             cluster.closed_because = "it is not known yet whom the cluster takes the proxy for"
             await open_at_start(cluster, settings.upstream, tls)
+        telling = asyncio.create_task(keep_telling(counters, rooms))
+        stack.callback(telling.cancel)
         watching = asyncio.create_task(watch(settings.upstream, tls, cluster, status))
         stack.callback(watching.cancel)
         if settings.authorization.backend in {"elasticsearch", "opensearch"}:
@@ -143,23 +161,30 @@ async def serve(
             stack.callback(learning.cancel)
         status.tell(Started())
         if await orders.get() is Order.SERVE:
-            await _serve(served, orders)
+            await _serve(served, for_clients, orders)
 
 
 async def _serve(
-    served: Sequence[tuple[Relay, Sequence[socket.socket]]], orders: asyncio.Queue[Order]
+    served: Sequence[tuple[Relay, Sequence[socket.socket]]],
+    tls: ssl.SSLContext | None,
+    orders: asyncio.Queue[Order],
 ) -> None:
     loop = asyncio.get_running_loop()
-    listening = [(relay, each) for relay, sockets in served for each in sockets]
+    listening = [
+        (relay if tls is None else relay.over(tls), each)
+        for relay, sockets in served
+        for each in sockets
+    ]
     servers = [
-        await loop.create_server(relay, sock=each, backlog=BACKLOG) for relay, each in listening
+        await loop.create_server(protocol, sock=each, backlog=BACKLOG)
+        for protocol, each in listening
     ]
     order = await orders.get()
-    waiting = [(relay, connection) for relay, each in listening for connection in _waiting(each)]
+    waiting = [(protocol, one) for protocol, each in listening for one in _waiting(each)]
     for server in servers:
         server.close()
-    for relay, connection in waiting:
-        await loop.connect_accepted_socket(relay, connection)
+    for protocol, connection in waiting:
+        await loop.connect_accepted_socket(protocol, connection)
     if order is Order.RETIRE:
         retired = asyncio.gather(*(relay.retire() for relay, _ in served))
         stop = asyncio.create_task(orders.get())

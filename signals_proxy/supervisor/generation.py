@@ -12,6 +12,7 @@ from typing import Final
 
 from signals_proxy.errors import ConfigError
 from signals_proxy.supervisor.process import START_LIMIT_S, WorkerProcess
+from signals_proxy.telemetry.counters import Ledger
 from signals_proxy.telemetry.log import Log
 from signals_proxy.telemetry.status import Order
 
@@ -44,6 +45,7 @@ class Generation:
         sockets: Sequence[Sequence[socket.socket]],
         accounts: Sequence[Sequence[socket.socket]],
         record: bytes,
+        ledger: Ledger,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
     ) -> None:
@@ -52,6 +54,7 @@ class Generation:
         self._sockets = sockets
         self._accounts = accounts
         self._record = record
+        self._ledger = ledger
         self._changed = changed
         self._start_limit_s = start_limit_s
         self._serving = False
@@ -139,6 +142,7 @@ class Generation:
             self._sockets[position],
             self._accounts[position],
             self._record,
+            self._ledger,
             self._changed,
             self._start_limit_s,
         )

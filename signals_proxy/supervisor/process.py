@@ -1,10 +1,11 @@
 """One worker process, as its supervisor sees it.
 
-Four things connect the two. The listening sockets are inherited. On standard input the worker gets
+Five things connect the two. The listening sockets are inherited. On standard input the worker gets
 the record of its configuration, secrets included, which nobody can read on its command line, in
 its environment or on a disk. On the *status* pipe it tells what it is up to, and from that with
 *orders* it hears what to do (``telemetry/status.py``); the end of the latter is the end of its
-supervisor, however it comes: then it drains and ends.
+supervisor, however it comes: then it drains and ends. What it counts, it writes into memory that
+both have (``telemetry/counters.py``).
 """
 
 import asyncio
@@ -13,10 +14,12 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from signals_proxy.errors import ConfigError
 from signals_proxy.telemetry import status
+from signals_proxy.telemetry.counters import Ledger
 from signals_proxy.telemetry.status import ClusterState, Failed, Order, Started
 
 __all__ = ["START_LIMIT_S", "WorkerProcess"]
@@ -33,6 +36,7 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         status_end: int,
         orders_end: int,
+        ended: Callable[[], None],
         changed: Callable[[], None],
         start_limit_s: float,
     ) -> None:
@@ -40,6 +44,7 @@ class WorkerProcess:
         self.cluster: ClusterState | None = None
         self.failure: ConfigError | None = None
         self._process = process
+        self._has_ended = ended
         self._changed = changed
         self._start_limit_s = start_limit_s
         # Nobody else has this end, so it is closed by whatever ends this process.
@@ -55,12 +60,13 @@ class WorkerProcess:
         sockets: Sequence[socket.socket],
         accounts: Sequence[socket.socket],
         record: bytes,
+        ledger: Ledger,
         changed: Callable[[], None],
         start_limit_s: float = START_LIMIT_S,
     ) -> "WorkerProcess":
         """Start ``command`` with its sockets and the record of its configuration.
 
-        ``accounts`` are the sockets for the account API alone.
+        ``accounts`` are the sockets for the account API alone. ``ledger`` gets what it counts.
 
         ``changed`` is called whenever it tells something.
 
@@ -70,6 +76,7 @@ class WorkerProcess:
         """
         status_end, its_status = os.pipe()
         its_orders, orders_end = os.pipe()
+        counters = ledger.open()
         listeners, alone = ([each.fileno() for each in share] for share in (sockets, accounts))
         try:
             process = await asyncio.create_subprocess_exec(
@@ -78,14 +85,16 @@ class WorkerProcess:
                 f"--accounts={','.join(map(str, alone))}",
                 f"--status={its_status}",
                 f"--orders={its_orders}",
+                f"--counters={counters}",
                 stdin=subprocess.PIPE,
-                pass_fds=(*listeners, *alone, its_status, its_orders),
+                pass_fds=(*listeners, *alone, its_status, its_orders, counters),
                 # Ctrl-C at the terminal is for the supervisor, which then drains its workers.
                 start_new_session=True,
             )
         except BaseException:
             os.close(status_end)
             os.close(orders_end)
+            ledger.close(counters)
             raise
         finally:
             os.close(its_status)
@@ -93,7 +102,8 @@ class WorkerProcess:
         assert process.stdin is not None  # noqa: S101
         process.stdin.write(record)
         process.stdin.close()
-        return cls(process, status_end, orders_end, changed, start_limit_s)
+        ended = partial(ledger.close, counters)
+        return cls(process, status_end, orders_end, ended, changed, start_limit_s)
 
     @property
     def pid(self) -> int:
@@ -146,6 +156,7 @@ class WorkerProcess:
             too_slow.cancel()
             transport.close()
             self._orders.close()
+            self._has_ended()
             self.serves = False
             self._first_news.set()
             self._informed.set()

@@ -18,13 +18,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from signals_proxy import config, listeners
+from signals_proxy import __version__, config, listeners
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.config import Address, InvalidSettings, Settings, Sources
 from signals_proxy.errors import ConfigError
-from signals_proxy.server import keyring_of, tls_for
+from signals_proxy.server import keyring_of, listener_tls, tls_for
 from signals_proxy.supervisor.generation import Generation
-from signals_proxy.telemetry import health
+from signals_proxy.telemetry import health, metrics
+from signals_proxy.telemetry.counters import Figures
 from signals_proxy.telemetry.health import Health
 from signals_proxy.telemetry.log import Log, way_of
 from signals_proxy.telemetry.status import Failed
@@ -66,6 +67,7 @@ def check_files(settings: Settings) -> Keyring:
     :raises ConfigError: if one of them does not serve its purpose.
     """
     tls_for(settings.upstream, settings.registry.credentials)
+    listener_tls(settings)
     return keyring_of(settings)
 
 
@@ -106,13 +108,16 @@ class _Supervisor:
         self._retiring: set[asyncio.Task[None]] = set()
         self._sockets: listeners.Sockets = {}
         self._accounts: listeners.Sockets = {}
-        self._runner = web.AppRunner(health.application(self._health), access_log=None)
+        self._ledger = metrics.ledger()
+        self._runner = web.AppRunner(
+            health.application(self._health, self._metrics), access_log=None
+        )
         self._health_at: tuple[Address, asyncio.Server] | None = None
         self._stop = asyncio.Event()
         self._news = asyncio.Event()
         self._interrupts = 0
         self._told = _STARTING
-        self._number = 0
+        self._number = self._failed = 0
         # SIGHUPs that came, and of those, how many came before the last reload that has ended.
         self._asked = self._done = 0
         self._errors: Sequence[ConfigError] = ()
@@ -161,6 +166,7 @@ class _Supervisor:
             self._errors = (
                 ConfigError(f"an unexpected {type(error).__name__}; its log says more"),
             )
+        self._failed += bool(self._errors)
         for each in self._errors:
             _log.error("reload failed", reason=each, hint=each.remedy)
         self._done = asked
@@ -195,6 +201,7 @@ class _Supervisor:
                     listeners.spread(sockets, settings.workers),
                     listeners.spread(accounts, settings.workers),
                     new.record,
+                    self._ledger,
                     self._tell,
                 )
                 self._generations[generation] = new
@@ -307,6 +314,17 @@ class _Supervisor:
                 },
             },
         )
+
+    def _metrics(self) -> bytes:
+        figures = self._ledger.total()
+        succeeded = max(0, self._number - 1)  # the first was the start
+        own: Figures = {
+            "workers": {(): len(self._ledger)},
+            "workers_started_total": {(): self._ledger.started},
+            "reloads_total": {("success",): succeeded, ("failure",): self._failed},
+            "build_info": {(__version__,): 1},
+        }
+        return metrics.rendered(figures | own)
 
     def _tell(self) -> None:
         """Log when it changes whether, or why not, requests are welcome."""

@@ -7,21 +7,17 @@ Rules of the file:
   and no handler can forget it. Where lines are required, one more, of the intent, comes before.
 - Never a secret. What a line holds is a closed list of fields, filled with names, numbers and
   words of our own; nothing of a body, no credential, no message of an exception.
-- Every value that a caller can choose is cut to a length, and JSON escapes its control characters,
-  so that one line stays one line.
 
 The lines go to a file, or to the logger ``signals_proxy.audit`` as the message of a record of level
-``INFO``; whoever sets logging up writes the message as it is. Names and values are those of the
-Elastic Common Schema where it has them; the rest stands under ``signals_proxy.``. The formatter of
+``INFO``; whoever sets logging up writes the message as it is (see ``ecs``). The formatter of
 ``ecs-logging`` takes any field that a record carries, adds where in our code it was made, and knows
 no newer version of the schema than 1.6, which has no category for calls of an API.
 """
 
 import asyncio
 import contextlib
-import ipaddress
-import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,14 +26,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from signals_proxy.errors import NotRecorded
-from signals_proxy.telemetry.audit_file import AuditFile
+from signals_proxy.telemetry import ecs
+from signals_proxy.telemetry.line_file import LineFile
 
 __all__ = ["LOGGER", "Audit", "AuditSettings", "Entry"]
 
 LOGGER: Final = "signals_proxy.audit"
-
-_LONGEST: Final = 1024
-"""Characters of a value that are kept; an account's id has at most 512 bytes."""
 
 PATIENCE_S: Final = 10.0
 
@@ -87,6 +81,7 @@ class Audit:
     """Writes the lines, to the log if ``settings`` names no file.
 
     ``clock`` tells the time in UTC; ``patience_s`` is how long an intent waits for the disk.
+    ``calls`` counts those that ended: by action, whether they were allowed, and outcome.
 
     :raises ConfigError: if the file cannot be opened.
     """
@@ -99,9 +94,15 @@ class Audit:
     ) -> None:
         self._clock = clock
         self._patience_s = patience_s
+        self.calls: Counter[tuple[str, ...]] = Counter()
         self._log = logging.getLogger(LOGGER)
-        self._file = AuditFile(settings.file, self._tell) if settings.file is not None else None
+        self._file = LineFile(settings.file, self._tell) if settings.file is not None else None
         self._required = self._file if settings.required else None
+
+    @property
+    def not_in_file(self) -> int:
+        """How many lines the file did not take."""
+        return 0 if self._file is None else self._file.failed
 
     async def close(self) -> None:
         """Write what has not been written; no call may be under way or follow."""
@@ -125,6 +126,7 @@ class Audit:
             raise
         finally:
             line = self._line(entry, _outcome)
+            self.calls[entry.action or "none", _decision(entry), _result(entry)] += 1
             if self._file is None:
                 self._tell(line)
             else:
@@ -148,18 +150,13 @@ class Audit:
 
     def _line(self, entry: Entry, phase: Callable[[Entry, datetime], dict[str, Any]]) -> str:
         now = self._clock()
-        fields: dict[str, Any] = {
-            "@timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "log.level": "info",
-            "ecs.version": "9.0.0",
-            "event.kind": "event",
+        fields = {
             "event.category": ["api"],
-            "event.dataset": LOGGER,
             "event.action": f"account/{entry.action}" if entry.action else None,
             **phase(entry, now),
             "user.name": entry.user,
             "client.address": entry.address,
-            "client.ip": _ip(entry.address),
+            "client.ip": ecs.ip(entry.address),
             "http.request.id": entry.request_id,
             "http.request.method": entry.method,
             "signals_proxy.account": entry.account,
@@ -168,13 +165,7 @@ class Audit:
             "signals_proxy.x_opaque_id": entry.opaque_id,
             "signals_proxy.traceparent": entry.traceparent,
         }
-        return json.dumps(
-            {
-                name: value[:_LONGEST] if isinstance(value, str) else value
-                for name, value in fields.items()
-                if value is not None
-            }
-        )
+        return ecs.line(now, LOGGER, fields)
 
 
 def _intent(_: Entry, __: datetime) -> dict[str, Any]:
@@ -191,10 +182,7 @@ def _outcome(entry: Entry, now: datetime) -> dict[str, Any]:
         types.append("allowed" if entry.allowed else "denied")
     if entry.result in _TYPES:
         types.append(_TYPES[entry.result])
-    if entry.status is not None:
-        outcome = "success" if entry.status < 400 else "failure"
-    else:  # no answer went out; something may have been done, or may still be
-        outcome = "success" if entry.result else "unknown"
+    outcome = _result(entry)
     if outcome == "success" and entry.action in {"get", "search"}:
         types.append("access")
     return {
@@ -209,10 +197,14 @@ def _outcome(entry: Entry, now: datetime) -> dict[str, Any]:
     }
 
 
-def _ip(address: str | None) -> str | None:
-    """Return an address if Elasticsearch's type ``ip`` takes it."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    return None if getattr(found, "scope_id", None) else str(found)
+def _result(entry: Entry) -> str:
+    if entry.status is not None:
+        return "success" if entry.status < 400 else "failure"
+    # No answer went out; something may have been done, or may still be.
+    return "success" if entry.result else "unknown"
+
+
+def _decision(entry: Entry) -> str:
+    if entry.allowed is None:
+        return "none"
+    return "allowed" if entry.allowed else "denied"

@@ -3,7 +3,7 @@
 ``/live`` is 200 while something is there that serves or will serve by itself; ``/ready`` is 200
 while new requests are welcome, and otherwise 503 with the reason in words. ``/keys`` tells the ids
 of the keys with which every living worker can open accounts, 503 before one serves; ``/generation``
-what became of the last reload. Nothing else is there, and no secret.
+what became of the last reload; ``/metrics`` what was counted. Nothing else is there, and no secret.
 
 Whoever reaches it must not take away the descriptors that the supervisor needs for its workers:
 of too many connections the oldest are ended, so that the next question is answered all the same.
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+
+from signals_proxy.telemetry.metrics import CONTENT_TYPE
 
 __all__ = ["CONNECTIONS", "Health", "answer", "application"]
 
@@ -36,8 +38,11 @@ class Health:
     generation: Mapping[str, Any]
 
 
-def application(look: Callable[[], Health]) -> web.Application:
-    """Return the application, which takes a fresh ``look`` for every question."""
+def application(look: Callable[[], Health], measure: Callable[[], bytes]) -> web.Application:
+    """Return the application, which takes a fresh ``look`` for every question.
+
+    ``measure`` returns what Prometheus is told.
+    """
 
     async def live(_: web.Request) -> web.Response:
         alive = look().live
@@ -58,12 +63,15 @@ def application(look: Callable[[], Health]) -> web.Application:
     async def generation(_: web.Request) -> web.Response:
         return web.json_response(look().generation)
 
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=measure(), headers={"Content-Type": CONTENT_TYPE})
+
     async def plain(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Cache-Control"] = "no-store"
         response.headers.popall("Server", None)
 
     app = web.Application()
-    for handler in (live, ready, keys, generation):
+    for handler in (live, ready, keys, generation, metrics):
         app.router.add_get(f"/{handler.__name__}", handler)
     app.on_response_prepare.append(plain)
     return app

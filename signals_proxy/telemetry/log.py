@@ -14,7 +14,8 @@ from typing import Final
 
 __all__ = ["Log", "set_up", "way_of"]
 
-_AUDIT: Final = "signals_proxy.audit"
+_WHOLE: Final = {"signals_proxy.audit", "signals_proxy.access"}
+"""Whose messages are lines already: JSON, as its readers want it."""
 
 
 class Log:
@@ -40,7 +41,7 @@ class Log:
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        if record.name == _AUDIT:  # one JSON object a line, as its readers want it
+        if record.name in _WHOLE:
             return record.getMessage()
         fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

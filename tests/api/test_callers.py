@@ -56,7 +56,7 @@ async def test_web_pages(client: Any, cluster: Any, fields: dict[str, str]) -> N
 @pytest.fixture
 async def own(serve: Any) -> Any:
     """A client of an address that serves pages of its own."""
-    return await serve(own_pages=True)
+    return await serve(own_pages="http")
 
 
 def own_origin(client: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the configuration says about certificates that the proxy shows of itself."""
+"""What the configuration says about certificates: those that the proxy shows, and clients'."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from configured import MINIMAL, Load
 from configured import told as all_of
 
 from signals_proxy.registry import CertificateCredentials
-from signals_proxy.relay import ClientCertificate
+from signals_proxy.relay import ClientCertificate, ServerTls
 from signals_proxy.secret import Secret
 
 TLS = MINIMAL.replace("http:", "https:")
@@ -39,9 +39,42 @@ def test_both_places(load: Load) -> None:
     assert (load(TLS).upstream.shown, load(TLS).upstream.shared_identity) == (None, False)
 
 
+def test_for_clients(load: Load) -> None:
+    """What is shown to clients, and what they have to show, is read at once, too."""
+    settings = load(f"{MINIMAL}tls: {{certificate: own.pem, key: own.key}}\n")
+    assert settings.tls == ServerTls("certificate", Secret("key"))
+    asked = "client_certificates: own.pem"
+    for how in ("", ", client_authentication: required", ", client_authentication: optional"):
+        text = f"{MINIMAL}tls: {{certificate: own.pem, key: own.key, {asked}{how}}}\n"
+        expected = "optional" if "optional" in how else "required"
+        assert load(text).tls == ServerTls("certificate", Secret("key"), "certificate", expected)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (f"{MINIMAL}tls: {{certificate: own.pem}}\n", "tls.key: is missing"),
+        (f"{MINIMAL}tls: {{key: own.key}}\n", "tls.certificate: is missing"),
+        (
+            f"{MINIMAL}tls: {{certificate: own.pem, key: own.pem}}\n",
+            "tls.key: ",
+        ),
+        (
+            f"{MINIMAL}tls: {{certificate: none.pem, key: own.key}}\n",
+            "tls.certificate: ",
+        ),
+        (
+            f"{MINIMAL}tls: {{certificate: own.pem, key: own.key, client_certificates: none.pem}}\n",
+            "tls.client_certificates: ",
+        ),
+        (
+            f"{MINIMAL}tls: {{certificate: own.pem, key: own.key, client_authentication: required}}\n",
+            "tls.client_authentication: has no effect without client_certificates",
+        ),
+        (
+            f"{MINIMAL}tls: {{certificate: own.pem, key: own.key, client_authentication: none}}\n",
+            "tls.client_authentication: must be optional or required",
+        ),
         (
             with_upstream(MINIMAL, "client_certificate: own.pem\n  client_key: own.key"),
             "upstream.client_certificate: no host is reached by https",

@@ -136,6 +136,13 @@ class TestErrors:
                     " | set audit.file as well"
                 ),
             ),
+            (
+                MINIMAL + "access_log: {file: a}\n",
+                (
+                    "7: access_log.file: has no effect without access_log.enabled"
+                    " | set it to true, or take this setting away"
+                ),
+            ),
             *(
                 (
                     MINIMAL + f"trusted_proxies: ['{wrong}']\n",

@@ -63,5 +63,9 @@ def _required(part: Any) -> Iterator[str]:
         yield from part.get("required", ()) if "properties" in part else ()
         for name, value in part.items():
             if name == "properties":
-                for each in value.values():
-                    yield from _required(each)
+                for (
+                    member,
+                    each,
+                ) in value.items():  # of a group that need not be there, nothing does
+                    if member in part.get("required", ()) or "default" in each:
+                        yield from _required(each)

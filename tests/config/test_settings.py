@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from signals_proxy import config
 from signals_proxy.authorization import AuthorizationSettings
-from signals_proxy.config import Address, KeyringText
+from signals_proxy.config import AccessLogSettings, Address, KeyringText
 from signals_proxy.config.checked import settings_of
 from signals_proxy.errors import ConfigError
 from signals_proxy.registry import (
@@ -30,6 +30,7 @@ class TestWholeFiles:
         assert (Address("127.0.0.1", 9201),) == settings.listen
         assert Address("127.0.0.1", 9203) == settings.health
         assert settings.accounts == ()
+        assert settings.tls is None
         assert settings.workers == 1
         assert settings.insecure is False
         assert Upstream(hosts=("http://127.0.0.1:9200",)) == settings.upstream
@@ -37,6 +38,7 @@ class TestWholeFiles:
         assert RegistrySettings() == settings.registry
         assert AuthorizationSettings() == settings.authorization
         assert AuditSettings() == settings.audit
+        assert settings.access_log is None
         assert settings.trusted_proxies == ()
         assert tmp_path / "keyring" == settings.keyring.file
         assert Secret((tmp_path / "keyring").read_text()) == settings.keyring.text
@@ -63,6 +65,7 @@ registry:
 keyring: {{file: {tmp_path}/ring}}
 authorization: {{backend: none, hostnames: [proxy.test]}}
 audit: {{file: audit.json, required: true}}
+access_log: {{enabled: true, file: access.json}}
 trusted_proxies: [192.0.2.1, 10.0.0.0/8, "2001:db8::/32", "::ffff:198.51.100.0/120"]
 health: {{listen: "localhost:3"}}
 accounts: {{listen: 127.0.0.3:4}}
@@ -94,6 +97,7 @@ limits:
         assert KeyringText(Secret("keys"), tmp_path / "ring") == settings.keyring
         assert AuthorizationSettings("none", ("proxy.test",)) == settings.authorization
         assert AuditSettings(tmp_path / "audit.json", required=True) == settings.audit
+        assert AccessLogSettings(tmp_path / "access.json") == settings.access_log
         assert [str(network) for network in settings.trusted_proxies] == [
             *("192.0.2.1/32", "10.0.0.0/8", "2001:db8::/32"),
             "198.51.100.0/24",  # as the client's address is compared, too

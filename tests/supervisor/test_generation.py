@@ -17,6 +17,7 @@ from signals_proxy.config import Address
 from signals_proxy.errors import ConfigError
 from signals_proxy.supervisor.generation import Generation, pause_before
 from signals_proxy.supervisor.process import WorkerProcess
+from signals_proxy.telemetry.metrics import ledger
 from signals_proxy.telemetry.status import Order
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ async def generation(news: News) -> AsyncIterator[Start]:
     ) -> Generation:
         bound = listeners.bind([Address("127.0.0.1", 0)], workers)
         sockets.extend(listeners.spread(bound, workers))
-        made.append(Generation(command(body, python), sockets, [[]] * workers, b"", news, limit_s))
+        made.append(
+            Generation(command(body, python), sockets, [[]] * workers, b"", ledger(), news, limit_s)
+        )
         return made[-1]
 
     yield make
@@ -156,7 +159,7 @@ class TestWorkerProcess:
     async def test_killed_in_the_middle_of_a_line(self, news: News) -> None:
         """Half a line of a worker that was killed while it spoke is no news."""
         body = "import os; os.write(int(options['status']), b'{')"
-        worker = await WorkerProcess.start(command(body), (), (), b"", news)
+        worker = await WorkerProcess.start(command(body), (), (), b"", ledger(), news)
         assert await worker.ended() == 0
         assert not worker.serves
         worker.terminate()  # and it does not matter that it has gone

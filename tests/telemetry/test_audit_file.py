@@ -15,7 +15,7 @@ import pytest
 
 from signals_proxy.errors import ConfigError, NotRecorded
 from signals_proxy.telemetry.audit import LOGGER, Audit, AuditSettings, Entry
-from signals_proxy.telemetry.audit_file import AuditFile
+from signals_proxy.telemetry.line_file import LineFile
 
 SIZE = 64 * 1024 * 1024
 """Far above what anything else in these tests writes."""
@@ -243,7 +243,7 @@ async def test_a_disk_that_does_not_answer(file: Path) -> None:
 async def test_a_slow_disk(file: Path, logged: Any) -> None:
     """What waits for the disk is bounded: the lines beyond go to the log, which is told once."""
     elsewhere: list[str] = []
-    slow = AuditFile(file, elsewhere.append, most_waiting=2)
+    slow = LineFile(file, elsewhere.append, most_waiting=2)
     with held(file):
         waiting = [slow.append(line) for line in "abcd"]
     assert await asyncio.gather(*waiting) == [True, True, False, False]

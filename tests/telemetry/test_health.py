@@ -12,7 +12,7 @@ from signals_proxy.telemetry.health import CONNECTIONS, Health
 
 async def test_too_many_connections() -> None:
     """The oldest connection is ended for the newest, so that descriptors stay and it answers."""
-    runner = web.AppRunner(health.application(lambda: Health(True, "", "", (), {})))
+    runner = web.AppRunner(health.application(lambda: Health(True, "", "", (), {}), bytes))
     await runner.setup()
     assert runner.server is not None
     listener = listeners.bind_alone(listeners.Address("127.0.0.1", 0), "health.listen")

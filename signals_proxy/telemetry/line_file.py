@@ -1,4 +1,4 @@
-"""The file of audit lines, which all workers append to.
+"""A file of lines, which all workers append to: of the audit trail, or of the access log.
 
 Rules of the file:
 
@@ -6,8 +6,7 @@ Rules of the file:
   for that thread.
 - A line is one write, under a lock that all workers take. It begins where a line begins, also if
   the one before it was cut because the disk was full.
-- A line that the file does not take goes elsewhere: to the log. Why is told once, and once when it
-  is over.
+- What the file does not take goes elsewhere. Why is told once, and once when it is over.
 """
 
 import asyncio
@@ -22,35 +21,46 @@ from typing import Final
 from signals_proxy.errors import ConfigError
 from signals_proxy.telemetry.log import Log
 
-__all__ = ["AuditFile"]
+__all__ = ["LineFile"]
 
 MOST_WAITING: Final = 10_000
 
 _log = Log("telemetry")
 
 
-class AuditFile:
+class LineFile:
     """Appends lines to ``file``, which it makes, for its owner alone, if there is none.
 
     ``elsewhere`` gets the lines that the file does not take, ``most_waiting`` bounds those that
-    wait for the disk.
+    wait for the disk. ``setting`` names the file in the configuration; ``troubled`` and ``well`` are
+    the events in the log. ``failed`` counts the lines that it did not take.
 
     :raises ConfigError: if it cannot be opened, or is no regular file.
     """
 
     def __init__(
-        self, file: Path, elsewhere: Callable[[str], None], most_waiting: int = MOST_WAITING
+        self,
+        file: Path,
+        elsewhere: Callable[[str], None],
+        most_waiting: int = MOST_WAITING,
+        *,
+        setting: str = "audit.file",
+        troubled: str = "audit lines go to the log",
+        well: str = "audit lines go to their file again",
     ) -> None:
+        self.failed = 0
         self._file = file
+        self._troubled = troubled
+        self._well = well
         self._elsewhere = elsewhere
-        self._descriptor = _opened(file)
-        self._thread = ThreadPoolExecutor(1, "audit")
+        self._descriptor = _opened(file, setting)
+        self._thread = ThreadPoolExecutor(1, setting)
         self._most_waiting = most_waiting
         self._waiting = 0
         self._told: set[str] = set()
 
     def append(self, line: str) -> asyncio.Future[bool]:
-        """Append a line; return what tells, once it is known, whether the file took it.
+        """Append a line, or several at once; return what tells, once it is known, whether the file took it.
 
         To be called in the event loop. Who gives up waiting leaves the future as it is.
         """
@@ -78,17 +88,18 @@ class AuditFile:
 
     def _noted(self, line: str, failure: str) -> bool:
         if failure:
+            self.failed += 1 + line.count("\n")
             self._elsewhere(line)
             if failure not in self._told:
                 self._told.add(failure)
-                _log.error("audit lines go to the log", file=self._file, reason=failure)
+                _log.error(self._troubled, file=self._file, reason=failure)
         elif self._told and not self._waiting:
             self._told.clear()
-            _log.info("audit lines go to their file again", file=self._file)
+            _log.info(self._well, file=self._file)
         return not failure
 
 
-def _opened(file: Path) -> int:
+def _opened(file: Path, setting: str) -> int:
     try:
         # O_NONBLOCK: opening what is no file could wait for somebody.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -98,14 +109,14 @@ def _opened(file: Path) -> int:
         raise ConfigError(
             f"{file}: cannot be opened: {(reason or 'no name of a file').lower()}",
             remedy="name a file, in a folder that exists, that this program's user may write",
-            path="audit.file",
+            path=setting,
         ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ConfigError(
             f"{file}: not a regular file",
-            remedy="name one; without audit.file the lines go to the log, on standard error",
-            path="audit.file",
+            remedy=f"name one; without {setting} the lines go to the log, on standard error",
+            path=setting,
         )
     return descriptor
 
