@@ -330,11 +330,11 @@ class ClientConnection(asyncio.Protocol):
         # For each request: one call, and nothing in it that could have been done before.
         switchboard, sent = self._switchboard, self._sent
         if exchange is None:
-            tally, series, received = switchboard.tally, 0, 0
+            tally, series, received, seconds = switchboard.tally, 0, 0, 0.0
         else:
             tally, received = exchange.destination.tally, exchange.received
             series = exchange.request.series
-        seconds = switchboard.clock() - self._started
+            seconds = switchboard.clock() - self._started
         counts = tally[series + status]
         counts[0] += 1
         counts[1] += received
@@ -360,8 +360,11 @@ class ClientConnection(asyncio.Protocol):
     # Time.
 
     def is_held(self) -> bool:
-        """Tell whether reading is paused, so that the client's end would not be noticed."""
-        return self._holds != 0 and self._phase is not CLOSED
+        """Tell whether the client's end would not be noticed.
+
+        So it is while reading is paused; and with TLS while the client does not read.
+        """
+        return (self._holds != 0 or self.stuck) and self._phase is not CLOSED
 
     def awaited(self) -> Awaited:
         """Return what the client owes, for which there is a limit of time."""

@@ -85,7 +85,11 @@ class Cluster:
             raise NotConnected(self.closed_because)
         error: UpstreamError = NotConnected("no node is configured")
         tried: list[Node] = []
-        while len(tried) < len(self._pools) and (node := self._nodes.choose(tried)) is not None:
+        # The first is the node in which ``idle`` has just found nothing: the next may have some.
+        while (
+            len(tried) < len(self._pools)
+            and (node := self._nodes.choose(tried, turn=bool(tried))) is not None
+        ):
             if node.in_flight >= self._places:
                 node = await self._turn()
                 free = self._pools[node.index].idle(peer)

@@ -79,13 +79,16 @@ class Nodes:
         self._living = list(self.all)
         self._rotation = 0
 
-    def choose(self, tried: Sequence[Node] = ()) -> Node | None:
-        """Return the node to send a request to, of those not yet ``tried``; None if all were."""
+    def choose(self, tried: Sequence[Node] = (), *, turn: bool = True) -> Node | None:
+        """Return the node to send a request to, of those not yet ``tried``; None if all were.
+
+        Without ``turn`` it is the one of the last call, as long as nothing has changed.
+        """
         living = self._living
         if tried:
             living = [node for node in living if node not in tried]
         if len(living) > 1:
-            first = self._rotation = (self._rotation + 1) % len(living)
+            first = self._rotation = (self._rotation + turn) % len(living)
             return min(living[first:] + living[:first], key=_load)
         if living:
             return living[0]

@@ -19,6 +19,7 @@ from typing import Any, Final
 from signals_proxy.api.client_address import client_address
 from signals_proxy.config import Network
 from signals_proxy.relay import Ended
+from signals_proxy.relay.head import METHODS
 from signals_proxy.telemetry import ecs
 from signals_proxy.telemetry.line_file import LineFile
 
@@ -34,13 +35,15 @@ _MOST_WAITING: Final = 256
 # The path of the target, without the scheme and the authority of its absolute form, where a password
 # can stand (RFC 9112 3.2.2).
 _PATH: Final = re.compile(
-    rb"[A-Za-z]+ (?:[A-Za-z][A-Za-z0-9+.-]*://[^/? ]*)?(/[^? \r\n]*)?(?:\?[^ \r\n]*)? HTTP/1\.[01]\r\n"
+    rb"([A-Za-z]+) (?:[A-Za-z][A-Za-z0-9+.-]*://[^/? \r\n]*)?(/[^? \r\n]*)?(?:\?[^ \r\n]*)?"
+    rb" HTTP/1\.[01]\r\n"
 )
 _FIELDS: Final = re.compile(rb"\r\n((?i:x-opaque-id|traceparent|x-forwarded-for)):[\t ]*+([^\r]*+)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
+    method: str | None
     path: str | None
     address: str | None
     opaque_id: str | None
@@ -78,11 +81,12 @@ class AccessLog:
     def note(self, head: bytes, peer: object) -> _Noted:
         """See ``relay.Access``."""
         found = _PATH.match(head)
-        path = found[1] if found is not None else None
+        method, path = found.groups() if found is not None else (b"", None)
         fields: dict[bytes, list[str]] = {}
         for name, value in _FIELDS.findall(head):
             fields.setdefault(name.lower(), []).append(_text(value))
         return _Noted(
+            method=_text(method) if _text(method) in METHODS[1:] else None,
             path=None if path is None else _text(path),
             address=client_address(
                 _address(peer), fields.get(b"x-forwarded-for", ()), self._trusted
@@ -94,7 +98,7 @@ class AccessLog:
     def ended(self, noted: object, peer: object, request: Ended) -> None:
         """See ``relay.Access``."""
         if not isinstance(noted, _Noted):
-            noted = _Noted(None, _address(peer), None, None)
+            noted = _Noted(None, None, _address(peer), None, None)
         line = ecs.line(datetime.now(UTC), LOGGER, _fields(noted, request))
         self._lines.append(line)
         self._size += len(line)
@@ -113,13 +117,16 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._lines, self._size = "\n".join(self._lines), [], 0
+        lines, self._lines, self._size = self._lines, [], 0
         if not lines:
             return
         if self._file:
-            _ = self._file.append(lines)
-        else:
-            self._log.info("%s", lines)
+            _ = self._file.append("\n".join(lines))
+            return
+        for (
+            line
+        ) in lines:  # one write each: a pipe that others write to keeps only small ones whole
+            self._log.info("%s", line)
 
 
 def _fields(noted: _Noted, request: Ended) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def _fields(noted: _Noted, request: Ended) -> dict[str, Any]:
         "event.duration": round(request.seconds * 1e9),
         "client.address": noted.address,
         "client.ip": ecs.ip(noted.address),
-        "http.request.method": request.method,
+        "http.request.method": noted.method or request.method,
         "http.request.bytes": request.received,
         "http.response.bytes": request.sent,
         "http.response.status_code": request.status or None,

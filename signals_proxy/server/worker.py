@@ -146,7 +146,6 @@ async def serve(
         relays = [relay for relay, _ in served]
         tallies = [cluster.tally, accounts.tally, alone.tally, *(relay.tally for relay in relays)]
         rooms = Rooms(relays, tallies, cluster, audit, access_log, lookups)
-        stack.callback(tell, counters, rooms)
         for relay, _ in served:
             stack.callback(relay.close)
         if settings.upstream.shown and not settings.upstream.shared_identity:
@@ -162,6 +161,7 @@ async def serve(
         status.tell(Started())
         if await orders.get() is Order.SERVE:
             await _serve(served, for_clients, orders)
+    tell(counters, rooms)  # what ended while all was closed counts, too
 
 
 async def _serve(

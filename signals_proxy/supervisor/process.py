@@ -74,11 +74,16 @@ class WorkerProcess:
 
         :raises OSError: if the system gives no further process.
         """
-        status_end, its_status = os.pipe()
-        its_orders, orders_end = os.pipe()
-        counters = ledger.open()
         listeners, alone = ([each.fileno() for each in share] for share in (sockets, accounts))
-        try:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as its_own:
+            status_end, its_status = os.pipe()
+            undo.callback(os.close, status_end)
+            its_own.callback(os.close, its_status)
+            its_orders, orders_end = os.pipe()
+            undo.callback(os.close, orders_end)
+            its_own.callback(os.close, its_orders)
+            counters = ledger.open()
+            undo.callback(ledger.close, counters)
             process = await asyncio.create_subprocess_exec(
                 *command,
                 f"--sockets={','.join(map(str, listeners))}",
@@ -91,14 +96,7 @@ class WorkerProcess:
                 # Ctrl-C at the terminal is for the supervisor, which then drains its workers.
                 start_new_session=True,
             )
-        except BaseException:
-            os.close(status_end)
-            os.close(orders_end)
-            ledger.close(counters)
-            raise
-        finally:
-            os.close(its_status)
-            os.close(its_orders)
+            undo.pop_all()
         assert process.stdin is not None  # noqa: S101
         process.stdin.write(record)
         process.stdin.close()

@@ -73,8 +73,9 @@ def set_up() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Their ordinary events tell of single requests: who wants those has the access log.
-    for library in ("elastic_transport", "elasticsearch", "aiohttp.access"):
+    # Their ordinary events tell of single requests: who wants those has the access log. asyncio warns
+    # of each write to a client over TLS who has left.
+    for library in ("asyncio", "elastic_transport", "elasticsearch", "aiohttp.access"):
         logging.getLogger(library).setLevel(logging.ERROR)
 
 

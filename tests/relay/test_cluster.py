@@ -160,6 +160,20 @@ async def test_requests_go_to_the_node_with_the_fewest(nodes: list[Recorder], ma
         assert [node.in_flight for node in cluster._nodes.all] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("count", "clients"), [(2, 1), (2, 4), (3, 4), (1, 4)])
+async def test_kept_connections_are_used(
+    nodes: list[Recorder], make: Make, count: int, clients: int
+) -> None:
+    """Among several nodes, too, a client's next request finds a connection that is there already."""
+    cluster = make(*(node.url for node in nodes[:count]))
+    async with relayed(cluster) as connect:
+        several = [await connect() for _ in range(clients)]
+        for _ in range(50):
+            await asyncio.gather(*(ask(it, b"GET /") for it in several))
+        assert len(cluster) <= count * clients
+        assert all(node.executed.total() for node in nodes[:count])
+
+
 async def test_a_node_that_refuses_is_left_out(nodes: list[Recorder], make: Make) -> None:
     """Nobody notices a node that refuses connections, and the connections to it are closed."""
     cluster = make(nodes[0].url, nodes[1].url)

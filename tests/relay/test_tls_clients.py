@@ -295,6 +295,62 @@ async def test_a_client_that_leaves(tls: ServerTls, trusting: ssl.SSLContext) ->
             await gone.wait()
 
 
+async def test_a_client_that_reads_nothing_and_says_no_more(
+    tls: ServerTls, trusting: ssl.SSLContext
+) -> None:
+    """Who ends his half of the connection while he reads nothing is gone, as he is without TLS."""
+    left = asyncio.Event()
+
+    async def pouring(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (256 * MEBIBYTE))
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(BLOCK)
+                await writer.drain()
+        left.set()
+
+    async with serving(tls, pouring) as served:
+        raw = socket.create_connection(("127.0.0.1", served.port))
+        raw.setblocking(False)
+        client = ClientOfBytes(raw, trusting)
+        await client.handshake()
+        await client.send(GET)
+        connection = await served.connection()
+        await eventually(lambda: connection.stuck)
+        raw.shutdown(socket.SHUT_WR)
+        await left.wait()
+        await eventually(lambda: not served.relay._clients)
+        raw.close()
+
+
+class ClientOfBytes:
+    """A TLS client that reads only what it needs, and can half-close the connection below."""
+
+    def __init__(self, raw: socket.socket, context: ssl.SSLContext) -> None:
+        self._raw = raw
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=NAME)
+
+    async def handshake(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                self._in.write(await loop.sock_recv(self._raw, MEBIBYTE))
+            else:
+                return await self._flush()
+
+    async def send(self, data: bytes) -> None:
+        self._tls.write(data)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._raw, self._out.read())
+
+
 async def test_in_clear(tls: ServerTls) -> None:
     """A client that speaks no TLS is told nothing, and its connection ends."""
     async with serving(tls, answering) as served:
