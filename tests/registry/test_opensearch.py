@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from faults import Fault, Wire
+from on_opensearch import elasticsearch, operator  # noqa: F401  fixtures
 from opensearch import ADMIN, OpenSearch, User, registry_role
 from rotations import Rotation
 
@@ -18,17 +19,6 @@ from signals_proxy.registry.index import foreign
 
 REF = Ref("email", "default")
 WRITE = b"POST /_bulk"
-
-
-@pytest.fixture
-def elasticsearch(opensearch: OpenSearch) -> str:
-    """The node that all fixtures use in this file."""
-    return opensearch.url
-
-
-@pytest.fixture
-def operator() -> User:
-    return ADMIN
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +96,7 @@ async def test_the_index(registry: Registry, cluster: Any, seal: Any, types: Any
     assert "email/default" not in {hit["_id"] for hit in answer["hits"]["hits"]}
 
 
-async def test_a_lost_race(connected: Any, elasticsearch: str, seal: Any) -> None:
+async def test_a_lost_race(connected: Any, elasticsearch: str, seal: Any) -> None:  # noqa: F811
     """Several proxies that make the index at the same time all get their account in."""
     versions = await asyncio.gather(
         *(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from on_opensearch import elasticsearch, operator  # noqa: F401  fixtures
 from opensearch import ADMIN, OpenSearch, User, registry_role
 from rawhttp import exchange
 from registries import Cluster
@@ -16,17 +17,6 @@ from served import configure, serve
 
 BODY = {"host": "smtp.example.com", "port": 465, "user": "signals"}
 READER = User("readall", "readall")
-
-
-@pytest.fixture
-def elasticsearch(opensearch: OpenSearch) -> str:
-    """The node that all fixtures use in this file."""
-    return opensearch.url
-
-
-@pytest.fixture
-def operator() -> User:
-    return ADMIN
 
 
 @pytest.fixture

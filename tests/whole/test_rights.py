@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from asked import BODY, Asked, Told, deciding
-from opensearch import ADMIN, OpenSearch, User, registry_role
+from on_opensearch import elasticsearch, operator  # noqa: F401  fixtures
+from opensearch import OpenSearch, User, registry_role
 from queries import LOOK_UPS, OTHER_QUERIES
 from registries import Cluster
 from rotations import configured
@@ -72,17 +73,6 @@ def users(opensearch: OpenSearch) -> dict[str, User]:
         role = registry_role(".signals_") if who == "proxy" else NO_RIGHTS
         opensearch.add_user(user, role)
     return found
-
-
-@pytest.fixture
-def elasticsearch(opensearch: OpenSearch) -> str:
-    """The node that all fixtures use in this file."""
-    return opensearch.url
-
-
-@pytest.fixture
-def operator() -> User:
-    return ADMIN
 
 
 @pytest.fixture

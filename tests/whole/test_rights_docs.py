@@ -12,7 +12,8 @@ import yaml
 from asked import BODY, Asked, deciding
 from callers import asking, basic, caller
 from has_privileges import security
-from opensearch import ADMIN, OpenSearch, User, registry_role
+from on_opensearch import elasticsearch, operator  # noqa: F401  fixtures
+from opensearch import OpenSearch, User, registry_role
 from privileges import Privileges, Role
 from registries import Cluster
 from rotations import configured
@@ -128,17 +129,6 @@ async def test_elasticsearch(
 
 
 # OpenSearch, the real one.
-
-
-@pytest.fixture
-def elasticsearch(opensearch: OpenSearch) -> str:
-    """The node that all fixtures use in this file."""
-    return opensearch.url
-
-
-@pytest.fixture
-def operator() -> User:
-    return ADMIN
 
 
 @pytest.fixture
