@@ -18,7 +18,6 @@ left. Nobody else pauses or resumes reading on this transport.
 import asyncio
 import enum
 import re
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -29,7 +28,7 @@ from signals_proxy.relay.head import METHODS, Malformed, Request, refuse_early
 from signals_proxy.relay.pool import Destination
 from signals_proxy.relay.refusal import refusal
 from signals_proxy.relay.sockets import keep_alive, reset, unsent
-from signals_proxy.relay.tally import BOUNDS_S, Access, Ended, Tally
+from signals_proxy.relay.tally import Access, Ended, Tally
 
 __all__ = ["Awaited", "ClientConnection", "Phase", "Switchboard"]
 
@@ -65,8 +64,6 @@ class Awaited(enum.Enum):
 READY, EXCHANGING, CLOSING, CLOSED = Phase
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
-
-_QUICK_S: Final = BOUNDS_S[0]
 
 _NODE_IS_FULL: Final = 1
 _READ_ENOUGH: Final = 2
@@ -327,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _ended(self, exchange: Exchange | None, status: int, is_cut: bool = False) -> None:
         """Count a request that has ended; without an exchange it never had a destination."""
-        # For each request: one call, and nothing in it that could have been done before.
+        # Done for each request: nothing is in it that could have been done before.
         switchboard, sent = self._switchboard, self._sent
         if exchange is None:
             tally, series, received, seconds = switchboard.tally, 0, 0, 0.0
@@ -335,12 +332,7 @@ class ClientConnection(asyncio.Protocol):
             tally, received = exchange.destination.tally, exchange.received
             series = exchange.request.series
             seconds = switchboard.clock() - self._started
-        counts = tally[series + status]
-        counts[0] += 1
-        counts[1] += received
-        counts[2] += sent
-        counts[3] += seconds
-        counts[4 if seconds <= _QUICK_S else 4 + bisect_left(BOUNDS_S, seconds)] += 1
+        tally.count(series + status, received, sent, seconds)
         if switchboard.access is not None:
             noted, self._noted = self._noted, None
             place, method = tally.destination, METHODS[series // 1000]

@@ -6,6 +6,7 @@ Rules of the file
 - What tells requests apart are closed sets: nothing that a client can make up is kept.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
 
@@ -15,6 +16,9 @@ __all__ = ["BOUNDS_S", "Access", "Ended", "Tally"]
 
 BOUNDS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 """The last second that belongs to each bucket of durations; one more has the rest."""
+
+
+_QUICK_S: Final = BOUNDS_S[0]
 
 
 class Ended(NamedTuple):
@@ -63,6 +67,15 @@ class Tally(dict[int, list[float]]):
         """Begin to count."""
         counts = self[key] = [0] * (4 + len(BOUNDS_S) + 1)
         return counts
+
+    def count(self, key: int, received: int, sent: int, seconds: float) -> None:
+        """Count a request that has ended."""
+        counts = self[key]
+        counts[0] += 1
+        counts[1] += received
+        counts[2] += sent
+        counts[3] += seconds
+        counts[4 if seconds <= _QUICK_S else 4 + bisect_left(BOUNDS_S, seconds)] += 1
 
     def by_method_and_status(self) -> Iterator[tuple[str, int, list[float]]]:
         """Yield what was counted."""
