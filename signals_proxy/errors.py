@@ -8,6 +8,7 @@
     │  ├ InvalidParameter 400
     │  ├ InvalidBody    400
     │  ├ InvalidAccount 400  with every error of the body at once
+    │  │  └ InvalidMessage
     │  ├ Unauthenticated 401
     │  ├ Forbidden      403
     │  ├ NotFound       404
@@ -17,7 +18,9 @@
     │  ├ NewerAccount   409
     │  ├ BodyTooLarge   413
     │  ├ WrongMediaType 415
-    │  └ TooManyAttempts 429 has to wait before the next attempt
+    │  ├ Unusable       409  an account that may not be used for delivery
+    │  ├ TooManyAttempts 429 has to wait before the next attempt
+    │  └ TooOften       429  an account or a caller has used up its fair share for now
     ├ SealingError      409  becomes ``integrity`` where an account is read
     │  ├ UnknownKey
     │  ├ Forged
@@ -32,6 +35,7 @@
     │  ├ ForeignIndex   503  an index of our name that is not ours
     │  ├ SharedIdentity 503  our certificate would make its user of everybody
     │  └ Undecided      503  nobody could say whether the caller may: never means yes
+    ├ DeliveryFailed 424 502 the service did not take the message, or nobody knows
     ├ NotRecorded       503  the audit trail could not be told first, so nothing was done
     └ ConfigError            file, line, path and remedy; never reaches HTTP
 
@@ -43,12 +47,13 @@ server.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 __all__ = [
     "BodyTooLarge",
     "CallerError",
     "ConfigError",
+    "DeliveryFailed",
     "Detail",
     "Forbidden",
     "ForeignIndex",
@@ -56,6 +61,7 @@ __all__ = [
     "InUse",
     "InvalidAccount",
     "InvalidBody",
+    "InvalidMessage",
     "InvalidParameter",
     "InvalidTarget",
     "Lost",
@@ -70,11 +76,13 @@ __all__ = [
     "SignalsError",
     "TimedOut",
     "TooManyAttempts",
+    "TooOften",
     "Unauthenticated",
     "Unavailable",
     "Undecided",
     "UnknownKey",
     "Unsealed",
+    "Unusable",
     "UpstreamError",
     "VersionConflict",
     "WrongMediaType",
@@ -85,7 +93,7 @@ __all__ = [
 class SignalsError(Exception):
     """Base of every error of this package; never raised itself."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -141,6 +149,10 @@ class InvalidAccount(CallerError):
         else:
             super().__init__(f"{count} errors; see detail.")
         self.details = _first(details, count)
+
+
+class InvalidMessage(InvalidAccount):
+    """A message that breaks the schema of its type, or lacks what no default fills in."""
 
 
 def _first(details: Mapping[str, Sequence[Detail]], count: int) -> Mapping[str, Sequence[Detail]]:
@@ -219,8 +231,24 @@ class WrongMediaType(CallerError):
     status = 415
 
 
+class Unusable(CallerError):
+    """An account that is disabled, or for which its type has no delivery."""
+
+    status = 409
+
+
 class TooManyAttempts(CallerError):
     """Too many log-ins have failed; the next is looked at after ``retry_after_s`` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooOften(CallerError):
+    """An account, or a caller, delivers too often; the next is taken after ``retry_after_s``."""
 
     status = 429
 
@@ -301,6 +329,42 @@ class Undecided(UpstreamError):
     """The backend that decides on rights did not answer, or with nothing that can be relied on."""
 
     status = 503
+
+
+class DeliveryFailed(SignalsError):
+    """A message was not delivered, an account not checked, or nobody knows whether it was.
+
+    ``step`` and ``reason`` are of the closed sets of ``delivery.report``. ``handed_over`` tells
+    whether the service may have taken the message, ``mendable`` whether the same may succeed later.
+    ``repeatable`` allows another try at once, not before ``retry_after_s`` if the service named a
+    time; unless said otherwise it is what may be repeated by anybody. ``answer`` are the known
+    parts of what the service said, without secrets. ``duration_ms`` is set by who made all tries.
+
+    Elasticsearch's clients repeat a 502 by themselves, and never a 424: so it is a 502 only where a
+    repeat may help, and cannot deliver twice.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str,
+        reason: str,
+        handed_over: bool = False,
+        mendable: bool = False,
+        repeatable: bool | None = None,
+        retry_after_s: float | None = None,
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.reason = reason
+        self.handed_over = handed_over
+        self.status = 502 if mendable and not handed_over else 424
+        self.repeatable = self.status == 502 if repeatable is None else repeatable
+        self.retry_after_s = retry_after_s
+        self.answer = answer or {}
+        self.duration_ms = 0
 
 
 class NotRecorded(SignalsError):

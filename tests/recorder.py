@@ -65,6 +65,8 @@ class Recorder:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.raw += head
+                if re.search(rb"\r\n(?i:expect): *100-continue\r\n", head):
+                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 message = await self._message(head, reader)
                 if message is None:
                     self.unread.append(head)

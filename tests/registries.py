@@ -91,7 +91,7 @@ def cluster(elasticsearch: str, index: str, operator: User | None) -> Iterator[C
     cluster = Cluster(elasticsearch, index, operator)
     yield cluster
     # Thousands of indices are more than a small node likes.
-    for name in ("{index}-1", "{index}-2", "{index}"):
+    for name in ("{index}-1", "{index}-2", "{index}", "{index}_health"):
         cluster.ask("DELETE", f"/{name}?ignore_unavailable=true")
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signals_proxy.relay import Limits, Relay
+from signals_proxy.relay import Forwarding, Limits, Relay
 from signals_proxy.relay.client import ClientConnection
 from signals_proxy.relay.node import NodeConnection
 from signals_proxy.relay.tally import Tally
@@ -151,7 +151,7 @@ class PlayedDestination:
     def idle(self, _peer: object) -> NodeConnection | None:
         return self.kept.pop() if self.kept else None
 
-    async def connect(self, _peer: object) -> NodeConnection:
+    async def connect(self, _peer: object, *, new: bool = False) -> NodeConnection:  # noqa: ARG002
         connection = NodeConnection(self, b"node:9200", None)
         wire = Wire()
         wire.protocol = connection
@@ -176,9 +176,12 @@ class PlayedDestination:
 class Play:
     """Plays dialogues against a relay in memory, so that each byte is a step of its own."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, forwarding: Forwarding | None = None) -> None:
         self.destination = PlayedDestination()
-        self.relay = Relay(lambda _: self.destination, [self.destination], limits or Limits())
+        self.relay = Relay(
+            *(lambda _: self.destination, [self.destination], limits or Limits()),
+            forwarding=forwarding,
+        )
         self.wire = Wire()
         self.client = ClientConnection(self.relay)
         self.wire.protocol = self.client

@@ -12,9 +12,20 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 
 from signals_proxy.account.body import Json
-from signals_proxy.account.formats import FORMATS
+from signals_proxy.account.formats import FORMATS, Format
 
-__all__ = ["MISSING", "Problem", "fits", "members", "normalised", "problems", "same", "stored_form"]
+__all__ = [
+    "MISSING",
+    "Problem",
+    "Validator",
+    "checking",
+    "fits",
+    "members",
+    "normalised",
+    "problems",
+    "same",
+    "stored_form",
+]
 
 MISSING: Final = "Required attribute is missing"
 
@@ -42,7 +53,7 @@ def problems(schema: Mapping[str, Any], value: Json) -> Iterator[Problem]:
         limit = schema.get("maxItems", schema.get("maxProperties", len(value)))
         if len(value) > limit:  # then how many they are is the error, not what each of them is
             schema = {key: schema[key] for key in schema if key not in _OF_ELEMENTS}
-    for error in _Validator(schema, format_checker=_CHECKER).iter_errors(value):
+    for error in Validator(schema, format_checker=_CHECKER).iter_errors(value):
         path = tuple(str(part) for part in error.absolute_path)
         if error.validator == "required":
             for name in error.validator_value:
@@ -55,7 +66,7 @@ def problems(schema: Mapping[str, Any], value: Json) -> Iterator[Problem]:
 
 def fits(schema: Mapping[str, Any], value: Mapping[str, Json]) -> bool:
     """Tell whether attributes are as the condition of a type's ``if`` has it."""
-    fitting: bool = _Validator(schema).is_valid(value)
+    fitting: bool = Validator(schema).is_valid(value)
     return fitting
 
 
@@ -140,12 +151,18 @@ def _names_ignore_case(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[Va
         yield ValidationError("")
 
 
-_CHECKER: Final = FormatChecker(formats=())
-for _name, _format in FORMATS.items():
-    _CHECKER.checks(_name)(
-        lambda value, accepts=_format.accepts: not isinstance(value, str) or accepts(value)
-    )
-_Validator: Final[Any] = validators.extend(  # type: ignore[no-untyped-call]
+def checking(formats: Mapping[str, Format]) -> FormatChecker:
+    """Return what asks these formats, by name, about texts."""
+    checker = FormatChecker(formats=())
+    for name, each in formats.items():
+        checker.checks(name)(
+            lambda value, accepts=each.accepts: not isinstance(value, str) or accepts(value)
+        )
+    return checker
+
+
+_CHECKER: Final = checking(FORMATS)
+Validator: Final[Any] = validators.extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {"x-names-ignore-case": _names_ignore_case},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),

@@ -11,5 +11,6 @@ from signals_proxy.api.application import (
     protocols,
     remote_of,
 )
+from signals_proxy.api.rooms import Sending
 
-__all__ = ["BODY_TIMEOUT_S", "RUNNER_OPTIONS", "build", "protocols", "remote_of"]
+__all__ = ["BODY_TIMEOUT_S", "RUNNER_OPTIONS", "Sending", "build", "protocols", "remote_of"]

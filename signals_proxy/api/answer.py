@@ -1,6 +1,7 @@
 """Answers in Elasticsearch's shape, with the fields that every one of them carries."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,9 +13,11 @@ from signals_proxy.account.sealing import Integrity
 from signals_proxy.api import parameters
 from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import (
+    DeliveryFailed,
     InvalidAccount,
     SignalsError,
     TooManyAttempts,
+    TooOften,
     Unauthenticated,
     WrongMethod,
 )
@@ -65,14 +68,9 @@ def integrity(found: Integrity) -> dict[str, str]:
     return said if found is Integrity.VERIFIED else {**said, "remedy": found.remedy}
 
 
-def error(
-    status: int, message: str, detail: Any = None, asked: Mapping[str, str] = _NOTHING
-) -> web.Response:
+def error(status: int, message: str) -> web.Response:
     """Return an error in the one shape that all of ours have."""
-    body: dict[str, Any] = {"status": status, "error": message}
-    if detail is not None:
-        body["detail"] = detail
-    return json_answer(status, body, asked)
+    return json_answer(status, {"status": status, "error": message})
 
 
 def internal_error(request_id: str) -> web.Response:
@@ -90,13 +88,23 @@ def of_error(failure: SignalsError, *, pretty: bool = False) -> web.Response:
         detail = {
             name: [item.as_json() for item in items] for name, items in failure.details.items()
         }
-    answer = error(failure.status, failure.message, detail, {"pretty": str(pretty).lower()})
+    body: dict[str, Any] = {"status": failure.status, "error": failure.message}
+    if detail is not None:
+        body["detail"] = detail
+    if isinstance(failure, DeliveryFailed):
+        body |= {"step": failure.step, "reason": failure.reason}
+        body["duration_ms"] = failure.duration_ms
+        if failure.answer:
+            body["answer"] = failure.answer
+    answer = json_answer(failure.status, body, {"pretty": str(pretty).lower()})
     if isinstance(failure, WrongMethod):
         answer.headers[hdrs.ALLOW] = ",".join(failure.allowed)
     if isinstance(failure, Unauthenticated):
         for challenge in failure.challenges:
             answer.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
-    if isinstance(failure, TooManyAttempts):
+    if isinstance(failure, DeliveryFailed) and failure.retry_after_s is not None:
+        answer.headers[hdrs.RETRY_AFTER] = str(math.ceil(failure.retry_after_s))
+    if isinstance(failure, TooManyAttempts | TooOften):
         answer.headers[hdrs.RETRY_AFTER] = str(failure.retry_after_s)
     return answer
 

@@ -27,8 +27,9 @@ from signals_proxy.api.handlers import HANDLERS
 from signals_proxy.api.openapi import openapi
 from signals_proxy.api.protocol import AccountProtocol
 from signals_proxy.api.published import schemas
-from signals_proxy.api.rooms import Call, Published, Rooms
+from signals_proxy.api.rooms import Call, Published, Rooms, Sending
 from signals_proxy.authorization import Authorizer
+from signals_proxy.delivery import DeliverySettings
 from signals_proxy.errors import NotFound, WrongMethod
 from signals_proxy.registry import Registry
 from signals_proxy.telemetry.audit import Audit
@@ -74,6 +75,7 @@ def build(
     types: Mapping[str, AccountType],
     authorizer: Authorizer,
     audit: Audit,
+    sending: Sending | None = None,
     peer_of: PeerOf = remote_of,
     body_timeout_s: float = BODY_TIMEOUT_S,
     pass_on: scrolling.PassOn | None = None,
@@ -81,13 +83,15 @@ def build(
 ) -> web.Application:
     """Return the application; run it with ``RUNNER_OPTIONS`` and :func:`protocols`.
 
-    ``peer_of`` tells the address of a request's client, which a socket pair has none of.
+    ``sending`` is what accounts are used with, which applications may share; made by the defaults
+    of its settings unless given. ``peer_of`` tells the address of a request's client, which a socket pair has none of.
     ``pass_on`` reaches the cluster as a caller does, if anything can: see ``scrolling``.
     ``own_pages`` is the scheme of the origin that it is served at, and lets web pages of that call
     it: nothing else may be served there.
     ``body_timeout_s`` is the time in which a body has to have come whole. The registry is the
     caller's to close.
     """
+    sending = sending or Sending.by(DeliverySettings(), registry.health)
     app = web.Application(middlewares=[boundary(audit, peer_of)])
     app[_ROOMS] = Rooms(
         registry=registry,
@@ -95,9 +99,10 @@ def build(
         types=types,
         authorizer=authorizer,
         audit=audit,
+        sending=sending,
         body_timeout_s=body_timeout_s,
         fields=searchable(types),
-        published=Published(schemas(types), openapi(types, __version__)),
+        published=Published(schemas(types), openapi(types, sending.messages, __version__)),
     )
     app[_AUDIT] = audit
     app[_PEER_OF] = peer_of

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from signals_proxy.api import answer, receive
-from signals_proxy.errors import SignalsError, UpstreamError
+from signals_proxy.errors import DeliveryFailed, SignalsError, UpstreamError
 from signals_proxy.telemetry.audit import Audit, Entry
 from signals_proxy.telemetry.log import Log, way_of
 
@@ -63,6 +63,8 @@ async def _answered(request: web.Request, handler: Handler, entry: Entry) -> web
         return await handler(request)
     except SignalsError as error:
         entry.error = type(error).__name__
+        if isinstance(error, DeliveryFailed):
+            entry.error = str(error.reason)
         if isinstance(error, UpstreamError):
             _log.warning("call failed", request_id=entry.request_id, reason=error.message)
         return answer.of_error(error, pretty=request.query.get("pretty") in {"", "true"})

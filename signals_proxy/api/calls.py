@@ -1,7 +1,7 @@
 """What calls the account API has, as data: its OpenAPI document is made of it.
 
-Rules of the file: a call is one row of ``CALLS``, a query parameter one of ``PARAMETERS``, a status
-that is an error one of ``ERRORS``. Nothing here knows of a single account type.
+Rules of the file: a call is one row of ``CALLS``, a query parameter one of ``PARAMETERS``, a field one
+of ``FIELDS``, a status that is an error one of ``ERRORS``. Nothing here knows of a single account type.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,15 @@ from typing import Any, Final, TypeAlias
 from signals_proxy.account import search
 from signals_proxy.account.sealing import Integrity
 from signals_proxy.api import parameters
+from signals_proxy.delivery import Reason, Step
+from signals_proxy.delivery.delivery import AUTHENTICATED, REACHABLE
+from signals_proxy.registry.health import KINDS, MEMBERS
 
 __all__ = [
     "CALLS",
     "COMMON",
     "ERRORS",
+    "FIELDS",
     "OF_ACCOUNT",
     "OF_EVERY_CALL",
     "OF_THE_CLUSTER",
@@ -78,6 +82,33 @@ CALLS: Final = (
         answers={200: "Deleted"},
         parameters=(*sorted(parameters.DELETE),),
         errors=(404, 409),
+    ),
+    Call(
+        methods=("POST",),
+        path=f"{OF_ACCOUNT}/_send",
+        name="send",
+        summary="Deliver a message through an account",
+        answers={200: "Delivered"},
+        parameters=("Idempotency-Key",),
+        body="{type}Message",
+        errors=(404, 409, 413, 415, 424),
+    ),
+    Call(
+        methods=("POST",),
+        path=f"{OF_ACCOUNT}/_test",
+        name="test",
+        summary="Check an account, or a draft of it, without sending to anybody",
+        answers={200: "Tested"},
+        body="{type}",
+        errors=(404, 409, 413, 415, 424),
+    ),
+    Call(
+        methods=("GET", "HEAD"),
+        path=f"{OF_ACCOUNT}/_status",
+        name="status",
+        summary="What happened to an account lately",
+        answers={200: "Status"},
+        errors=(404,),
     ),
     Call(
         methods=("GET",),
@@ -146,10 +177,17 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     ),
     413: ("ContentTooLarge", "The body is over the limit."),
     415: ("UnsupportedMediaType", "The body's media type or coding is not understood."),
-    429: ("TooManyRequests", "Too many log-ins have failed; see 'Retry-After'."),
+    424: (
+        "FailedDependency",
+        "The service did not take it, or nobody knows: a repeat would not help, or deliver twice.",
+    ),
+    429: ("TooManyRequests", "Too many log-ins have failed, or deliveries; see 'Retry-After'."),
     431: ("RequestHeaderFieldsTooLarge", "The request's head is over the limit."),
     501: ("NotImplemented", "A feature of HTTP that the proxy does not have."),
-    502: ("BadGateway", "The cluster's answer is lost, or no use: what was done is not known."),
+    502: (
+        "BadGateway",
+        "What the cluster did is not known; with 'step': nothing was handed over to the service.",
+    ),
     503: ("ServiceUnavailable", "Nothing was done; a repeat may succeed."),
     504: ("GatewayTimeout", "The cluster did not answer in time: what was done is not known."),
 }
@@ -160,7 +198,16 @@ _SWITCH: Final = {"type": "string", "enum": ["true", "false", ""]}
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 10_000}
 _LONG: Final = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+_KEY: Final = "^[!-~](?:[ -~]*[!-~])?$"
 _NO_EFFECT: Final = "As in Elasticsearch; has no effect here."
+FIELDS: Final[Mapping[str, tuple[_Schema, str]]] = {
+    "Idempotency-Key": (
+        {"type": "string", "pattern": _KEY, "maxLength": 255},
+        "Becomes the message's id, where the service has one, so that a repeat can be dropped.",
+    ),
+}
+"""Fields of requests that mean something to a call."""
+
 PARAMETERS: Final[Mapping[str, tuple[_Schema, str]]] = {
     "pretty": (_SWITCH, "Lay out the answer for people."),
     "human": (_SWITCH, _NO_EFFECT),
@@ -241,7 +288,15 @@ def bodies() -> dict[str, _Schema]:
     return {
         "Error": {
             **_object(
-                {"status": count, "error": {"anyOf": [text, cause]}, "detail": details},
+                {
+                    "status": count,
+                    "error": {"anyOf": [text, cause]},
+                    "detail": details,
+                    "step": {"enum": [step.value for step in Step]},
+                    "reason": {"enum": [reason.value for reason in Reason]},
+                    "duration_ms": count,
+                    "answer": anything,
+                },
                 *("status", "error"),
             ),
             "description": "In 'error' words, or an object where the request never became a call.",
@@ -261,6 +316,27 @@ def bodies() -> dict[str, _Schema]:
                 **version,
                 **seal,
                 "_source": account,
+            }
+        ),
+        "Delivered": _object(
+            {"delivered": {"type": "boolean"}, "duration_ms": count, "answer": anything}
+        ),
+        "Tested": _object(
+            {
+                "_id": text,
+                "proved": {"enum": [AUTHENTICATED, REACHABLE]},
+                "duration_ms": count,
+                "steps": _array(_object({"step": text, "duration_ms": count})),
+            }
+        ),
+        "Status": _object(
+            {
+                "_id": text,
+                **seal,
+                "disabled": {"type": "boolean"},
+                **dict.fromkeys(KINDS, _object(dict.fromkeys(MEMBERS, text), "at")),
+                "expires_at": text,
+                "days_to_expiry": count,
             }
         ),
         "Deleted": _object({"_id": text, "_version": count, "result": {"const": "deleted"}}),

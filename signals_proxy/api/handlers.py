@@ -13,14 +13,15 @@ from aiohttp import web
 
 from signals_proxy.account import body as account_body
 from signals_proxy.account import document, schema, sealing
-from signals_proxy.account import file as account_file
-from signals_proxy.account.account_type import SEALED_TEXT, AccountType
+from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.body import Json
 from signals_proxy.account.file import PublicKey
 from signals_proxy.account.ref import Endpoint, Ref
 from signals_proxy.account.weakness import weaknesses
-from signals_proxy.api import parameters, receive
+from signals_proxy.api import delivering, parameters, receive
 from signals_proxy.api.answer import integrity, json_answer, warned
+from signals_proxy.api.delivering import recent_use
+from signals_proxy.api.drafting import drafted
 from signals_proxy.api.parameters import Guard
 from signals_proxy.api.rooms import Call, Rooms, require
 from signals_proxy.api.searching import search
@@ -103,14 +104,7 @@ async def _written(
     """Store what a body makes of the stored account; return the result and what is its version."""
     stored = await rooms.registry.get(ref)
     guard.check(ref, stored.version if stored else None)
-    before = sealing.try_open(stored.account, rooms.keyring) if stored else None
-    opened = (
-        account_file.open_text(body[SEALED_TEXT], rooms.keyring, ref)
-        if SEALED_TEXT in body
-        else None
-    )
-    draft = document.merge(body, before, account_type, ref, opened)
-    account = account_type.validate(draft)
+    draft, account = drafted(rooms, ref, body, stored)
     weak = weaknesses(account_type, account, datetime.now(UTC).date())
     if stored is None:
         if dry_run:  # of which version it would be is not known: a deleted one's may go on
@@ -132,12 +126,12 @@ async def _delete(call: Call) -> web.Response:
     rooms, ref = call.rooms, await _require(call, Action.DELETE)
     asked = parameters.known(call.path, call.parameters, parameters.DELETE)
     guard = parameters.guard(asked)
-    result, version, _ = await _tried(
+    result, version, warnings = await _tried(
         lambda: _deleted(rooms, ref, guard), 1 if guard.is_set else _TRIES
     )
     call.entry.result = result
     answer = {"_id": ref.document_id, **version, "result": result}
-    return json_answer(200, answer, asked)
+    return warned(json_answer(200, answer, asked), warnings)
 
 
 async def _deleted(rooms: Rooms, ref: Ref, guard: Guard) -> _Outcome:
@@ -148,8 +142,10 @@ async def _deleted(rooms: Rooms, ref: Ref, guard: Guard) -> _Outcome:
         raise NotFound("Not found")
     if await rooms.registry.watches.use(ref):
         raise InUse("The account is still in use")
+    warnings = await recent_use(rooms, ref)
     version = await uninterrupted(rooms.registry.delete(ref, stored.version))
-    return _Outcome("deleted", {"_version": version.version})
+    await rooms.sending.health.forget(ref)
+    return _Outcome("deleted", {"_version": version.version}, warnings)
 
 
 async def _key(call: Call) -> web.Response:
@@ -182,6 +178,9 @@ Handler = Callable[[Call], Awaitable[web.Response]]
 
 HANDLERS: Final[Mapping[Endpoint, Mapping[str, Handler]]] = {
     Endpoint.ACCOUNT: {"GET": _get, "HEAD": _get, "PUT": _put, "DELETE": _delete},
+    Endpoint.TEST: {"POST": delivering.check},
+    Endpoint.SEND: {"POST": delivering.send},
+    Endpoint.STATUS: {"GET": delivering.status, "HEAD": delivering.status},
     Endpoint.SEARCH: {"GET": search, "POST": search},
     Endpoint.SCHEMA: {"GET": _schemas, "HEAD": _schemas},
     Endpoint.SCHEMA_TYPE: {"GET": _schema, "HEAD": _schema},

@@ -7,15 +7,17 @@ Rule of the file: what an answer may lack is not required of it, and that is eve
 is no error, for ``filter_path`` can leave out anything.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from signals_proxy.account.account_type import AccountType
+from signals_proxy.account.message import MessageSchema
 from signals_proxy.account.ref import MAX_ID_BYTES
 from signals_proxy.api.calls import (
     CALLS,
     COMMON,
     ERRORS,
+    FIELDS,
     OF_ACCOUNT,
     OF_EVERY_CALL,
     OF_THE_CLUSTER,
@@ -29,17 +31,20 @@ __all__ = ["openapi"]
 
 _Object: TypeAlias = dict[str, Any]
 
+_MESSAGE: Final = "Message"
 _PREFIX: Final = "/_signals/account"
 _MEDIA_TYPES: Final = ("application/json", "application/vnd.elasticsearch+json")
 # As ``account.ref`` has it.
 _NAME: Final = r"(?!_|\.\.?$)[^/\\*?\x00-\x1f\x7f-\x9f\u2028\u2029]+"
 
 
-def openapi(types: Mapping[str, AccountType], version: str) -> dict[str, Any]:
+def openapi(
+    types: Mapping[str, AccountType], messages: Mapping[str, MessageSchema], version: str
+) -> dict[str, Any]:
     """Return the document. ``version`` is that of the program."""
     paths: dict[str, _Object] = {}
     for call in CALLS:
-        for path, type_name in _paths(call, types):
+        for path, type_name in _paths(call, messages if _sends(call) else types):
             methods = paths.setdefault(path, _path(path))
             for method in call.methods:
                 methods[method.lower()] = _operation(call, method, path, type_name)
@@ -57,7 +62,11 @@ def openapi(types: Mapping[str, AccountType], version: str) -> dict[str, Any]:
         "tags": [{"name": name} for name in types],
         "paths": paths,
         "components": {
-            "schemas": {**bodies(), **{name: _body(its) for name, its in types.items()}},
+            "schemas": {
+                **bodies(),
+                **{name: _body(its) for name, its in types.items()},
+                **{f"{name}{_MESSAGE}": _message(its) for name, its in messages.items()},
+            },
             "parameters": _parameters(types),
             "responses": _responses(),
             "headers": _HEADERS,
@@ -78,7 +87,12 @@ def openapi(types: Mapping[str, AccountType], version: str) -> dict[str, Any]:
 # --- paths ---------------------------------------------------------------------------------------
 
 
-def _paths(call: Call, types: Mapping[str, AccountType]) -> Iterator[tuple[str, str | None]]:
+def _sends(call: Call) -> bool:
+    """Tell whether a call takes messages: a type that has none has no such call."""
+    return (call.body or "").endswith(_MESSAGE)
+
+
+def _paths(call: Call, types: Iterable[str]) -> Iterator[tuple[str, str | None]]:
     """Yield the paths of a call, and of which type each is."""
     for tenant in ("",) if call.anybody else ("", "/{tenant}"):
         if call.path.startswith(OF_ACCOUNT):
@@ -126,7 +140,10 @@ def _operation(call: Call, method: str, path: str, type_name: str | None) -> _Ob
         operation["security"] = []
     if call.body:
         body = _ref("schemas", call.body.replace("{type}", type_name or ""))
-        operation["requestBody"] = {"required": method == "PUT", "content": _content(body)}
+        operation["requestBody"] = {
+            "required": method == "PUT" or _sends(call),
+            "content": _content(body),
+        }
     return operation
 
 
@@ -197,6 +214,10 @@ def _body(account_type: AccountType) -> _Object:
     return {key: published[key] for key in published if key not in {"$schema", "$id", "$defs"}}
 
 
+def _message(of_messages: MessageSchema) -> _Object:
+    return {key: it for key, it in of_messages.schema.items() if key not in {"$schema", "$id"}}
+
+
 def _parameters(types: Mapping[str, AccountType]) -> _Object:
     names = "|".join(any_case(name) for name in types)
     name_of = {"type": "string", "maxLength": MAX_ID_BYTES}
@@ -220,7 +241,7 @@ def _parameters(types: Mapping[str, AccountType]) -> _Object:
             "description": text,
             "schema": its,
         }
-        for place, table in (("path", of_path), ("query", PARAMETERS))
+        for place, table in (("path", of_path), ("query", PARAMETERS), ("header", FIELDS))
         for name, (its, text) in table.items()
     }
 

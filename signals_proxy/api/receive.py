@@ -139,10 +139,11 @@ def takes_gzip(request: web.Request) -> bool:
     return False
 
 
-async def body(request: web.Request, timeout_s: float) -> bytes:
+async def body(request: web.Request, timeout_s: float, limit: int = MAX_BODY) -> bytes:
     """Return the body, inflated if it came as gzip.
 
-    ``timeout_s`` is the time in which it has to have come whole.
+    ``timeout_s`` is the time in which it has to have come whole; ``limit`` how many bytes it may
+    have, as it comes and inflated.
 
     Raises :class:`WrongMediaType`, :class:`BodyTooLarge` and :class:`InvalidBody`.
     """
@@ -151,8 +152,8 @@ async def body(request: web.Request, timeout_s: float) -> bytes:
         types = request.headers.getall(hdrs.CONTENT_TYPE, [])
         if len(types) != 1 or not is_json(types[0]):
             raise WrongMediaType("Accounts must be of content type application/json")
-    if (request.content_length or 0) > MAX_BODY:
-        raise _too_large()
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
     if awaits_continue(request):
         request[_CONTINUED] = True
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -160,20 +161,20 @@ async def body(request: web.Request, timeout_s: float) -> bytes:
         request.writer.output_size = 0
     try:
         async with asyncio.timeout(timeout_s):
-            data = await _read(request)
+            data = await _read(request, limit)
     except TimeoutError as error:
         raise InvalidBody(f"The body did not arrive within {timeout_s:g} s.") from error
     except web.RequestPayloadError as error:
         raise InvalidBody("The body's framing is broken.") from error
-    return _inflate(data) if is_gzip else data
+    return _inflate(data, limit) if is_gzip else data
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.Request, limit: int) -> bytes:
     data = bytearray()
     async for piece in request.content.iter_any():
         data += piece
-        if len(data) > MAX_BODY:
-            raise _too_large()
+        if len(data) > limit:
+            raise _too_large(limit)
     return bytes(data)
 
 
@@ -187,19 +188,19 @@ def _coding(request: web.Request) -> bool:
     raise WrongMediaType("Bodies may be of content encoding gzip, or of none")
 
 
-def _inflate(data: bytes) -> bytes:
+def _inflate(data: bytes, limit: int) -> bytes:
     """Return the inflated body; a bomb is stopped one byte after the limit."""
     inflater = zlib.decompressobj(_GZIP)
     try:
-        inflated = inflater.decompress(data, MAX_BODY + 1)
+        inflated = inflater.decompress(data, limit + 1)
     except zlib.error as error:
         raise InvalidBody("The body is not gzip, as its content encoding says.") from error
-    if len(inflated) > MAX_BODY:
-        raise _too_large()
+    if len(inflated) > limit:
+        raise _too_large(limit)
     if not inflater.eof or inflater.unused_data:
         raise InvalidBody("The gzip body is cut short, or something follows it.")
     return inflated
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {MAX_BODY} bytes.")
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body is larger than {limit} bytes.")

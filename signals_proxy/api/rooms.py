@@ -1,21 +1,26 @@
 """What a handler works with: the other rooms, one call, and the question that comes first."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+from signals_proxy.account import message
 from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
+from signals_proxy.account.message import MessageSchema
 from signals_proxy.account.ref import Ref
 from signals_proxy.api import receive
 from signals_proxy.authorization import Action, Authorizer, Identity
+from signals_proxy.delivery import Deliveries, DeliverySettings, by_type
+from signals_proxy.delivery.fair_use import Buckets, Memory
 from signals_proxy.errors import Forbidden, TooManyAttempts, Unauthenticated
-from signals_proxy.registry import Registry
+from signals_proxy.registry import Health, Registry
 from signals_proxy.telemetry.audit import Audit, Entry
 
-__all__ = ["Call", "Published", "Rooms", "require"]
+__all__ = ["Call", "Published", "Rooms", "Sending", "require"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,37 @@ class Published:
 
     schemas: Mapping[str, Any]
     openapi: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What accounts are used with.
+
+    ``max_body`` is in bytes; ``ended`` counts deliveries and checks by account type, action and
+    outcome, for the metrics.
+    """
+
+    deliveries: Deliveries
+    messages: Mapping[str, MessageSchema]
+    health: Health
+    account_buckets: Buckets
+    caller_buckets: Buckets
+    memory: Memory
+    max_body: int
+    ended: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    @classmethod
+    def by(cls, settings: DeliverySettings, health: Health) -> "Sending":
+        """Return what the settings ask for."""
+        return cls(
+            deliveries=Deliveries(settings, by_type(settings)),
+            messages=message.load(),
+            health=health,
+            account_buckets=Buckets(settings.account_rate),
+            caller_buckets=Buckets(settings.caller_rate),
+            memory=Memory(settings.memory),
+            max_body=settings.max_body,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +75,7 @@ class Rooms:
     types: Mapping[str, AccountType]
     authorizer: Authorizer
     audit: Audit
+    sending: Sending
     body_timeout_s: float
     fields: Mapping[str, str]
     published: Published

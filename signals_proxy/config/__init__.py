@@ -17,6 +17,7 @@ from signals_proxy.config.contradictions import accounts_listeners, contradictio
 from signals_proxy.config.document import Document, Place, Problem, parse
 from signals_proxy.config.sources import Sources
 from signals_proxy.config.units import Address, Network, address
+from signals_proxy.delivery import DeliverySettings, Rate
 from signals_proxy.errors import ConfigError
 from signals_proxy.registry import (
     ApiKeyCredentials,
@@ -26,7 +27,8 @@ from signals_proxy.registry import (
     Credentials,
     RegistrySettings,
 )
-from signals_proxy.relay import ClientCertificate, Limits, ServerTls, Upstream
+from signals_proxy.relay import ClientCertificate, Forwarding, Limits, ServerTls, Upstream
+from signals_proxy.relay.forwarding import folded
 from signals_proxy.secret import Secret
 from signals_proxy.telemetry.audit import AuditSettings
 
@@ -80,7 +82,7 @@ class Settings:
 
     ``file`` is where they came from, ``lines`` where each that is in it stands. ``accounts`` is where
     the account API alone is served, if anywhere; ``tls`` is for both. ``trusted_proxies`` are believed in what they say
-    of where a request comes from.
+    of where a request comes from. ``forwarding`` is None if heads are not changed for it.
     """
 
     file: Path
@@ -92,12 +94,14 @@ class Settings:
     insecure: bool
     upstream: Upstream
     registry: RegistrySettings
+    delivery: DeliverySettings
     keyring: KeyringText
     authorization: AuthorizationSettings
     audit: AuditSettings
     access_log: AccessLogSettings | None
     trusted_proxies: tuple[Network, ...]
     health: Address
+    forwarding: Forwarding | None
     limits: Limits
 
     @contextmanager
@@ -234,12 +238,14 @@ def _settings(
             index=values["registry"]["index"],
             credentials=_credentials(values["registry"].get("credentials", {}), sources),
         ),
+        delivery=_delivery(values["delivery"], values["registry"].get("types")),
         keyring=_keyring(values["keyring"], file.parent, sources),
         authorization=_authorization(values["authorization"]),
         audit=AuditSettings(values["audit"].get("file"), values["audit"]["required"]),
         access_log=AccessLogSettings(access.get("file")) if access["enabled"] else None,
         trusted_proxies=values["trusted_proxies"],
         health=values["health"]["listen"],
+        forwarding=_forwarding(values["forward"]),
         limits=Limits(
             head_size=limits["head_size"],
             response_head_size=limits["response_head_size"],
@@ -249,8 +255,15 @@ def _settings(
             drain_s=limits["drain"],
             in_flight=limits.get("in_flight"),
             place_timeout_s=limits["place_timeout"],
+            answer_timeout_s=limits.get("answer_timeout"),
         ),
     )
+
+
+def _forwarding(values: Mapping[str, Any]) -> Forwarding | None:
+    names = frozenset(folded(name.encode()) for name in values["strip_fields"])
+    appends = values["append_forwarded_for"]
+    return Forwarding(names, appends) if names or appends else None
 
 
 def _text_of(file: Path, path: str, read: Callable[[Path], str]) -> str:
@@ -286,6 +299,22 @@ def _shown(upstream: Mapping[str, Any], sources: Sources) -> ClientCertificate |
     if "client_certificate" not in upstream:
         return None
     return ClientCertificate(*_pair("upstream", upstream, sources), "upstream")
+
+
+def _delivery(values: Mapping[str, Any], types: Sequence[str] | None) -> DeliverySettings:
+    return DeliverySettings(
+        timeout_s=values["timeout"],
+        max_body=values["max_body"],
+        memory=values["memory"],
+        allowed_hosts=values["allowed_hosts"],
+        allowed_networks=values["allowed_networks"],
+        denied_networks=values["denied_networks"],
+        allowed_ports=frozenset(values["allowed_ports"]),
+        types=None if types is None else frozenset(types),
+        slack_api=values["slack_api"],
+        account_rate=Rate(values["account_rate"], values["account_rate"]),
+        caller_rate=Rate(values["caller_rate"], values["caller_rate"]),
+    )
 
 
 def _authorization(values: Mapping[str, Any]) -> AuthorizationSettings:

@@ -1,10 +1,12 @@
 """What is wrong with settings that are right one by one."""
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any, Final
 
 from signals_proxy.config.document import Place, Problem
 from signals_proxy.config.units import Address, address
+from signals_proxy.relay.forwarding import ESSENTIAL, folded
 
 __all__ = ["accounts_listeners", "contradictions"]
 
@@ -21,6 +23,14 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _of_tls(values)
     yield from _of_addresses(values)
     yield from _of_rights(values["authorization"])
+    for position, name in enumerate(values["forward"]["strip_fields"]):
+        if folded(name.encode()) in ESSENTIAL:
+            said = "without this field the cluster would see another request than the client sent"
+            yield Problem(("forward", "strip_fields", position), said, "take it away")
+    if values["limits"].get("answer_timeout", inf) <= values["delivery"]["timeout"]:
+        said = "would end deliveries through accounts, which delivery.timeout allows to last longer"
+        remedy = "raise this one, or lower that one"
+        yield Problem(("limits", "answer_timeout"), said, remedy)
     if values["audit"]["required"] and "file" not in values["audit"]:
         said = "there is no file that a line could have to be in"
         yield Problem(("audit", "required"), said, "set audit.file as well")

@@ -5,6 +5,7 @@ The only room that speaks to the cluster through the official client. Foreign ex
 
 from signals_proxy.registry.client import connect
 from signals_proxy.registry.documents import Registry, Stored, Version
+from signals_proxy.registry.health import Health
 from signals_proxy.registry.reseal import Reseal
 from signals_proxy.registry.settings import (
     ApiKeyCredentials,
@@ -22,6 +23,7 @@ __all__ = [
     "BearerCredentials",
     "CertificateCredentials",
     "Credentials",
+    "Health",
     "Registry",
     "RegistrySettings",
     "Reseal",

@@ -35,6 +35,7 @@ from signals_proxy.errors import (
 from signals_proxy.registry import search
 from signals_proxy.registry.border import Unreadable, border, error_type, nonsense, refusal
 from signals_proxy.registry.client import product
+from signals_proxy.registry.health import Health
 from signals_proxy.registry.index import RegistryIndex
 from signals_proxy.registry.watches import Watches
 
@@ -76,7 +77,8 @@ class Registry:
     """The accounts of one index.
 
     ``write_timeout_s`` is the time that one write may take. ``product`` is the value of
-    ``X-elastic-product`` that the cluster gave last, if any. ``watches`` are those that may use them.
+    ``X-elastic-product`` that the cluster gave last, if any. ``watches`` are those that may use them,
+    ``health`` is what happened to them.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Registry:
         self._index = RegistryIndex(client, index, index_mapping(types))
         self.product: str | None = None
         self.watches = Watches(client)
+        self.health = Health(client, index)
 
     async def close(self) -> None:
         """Close the client's connections."""

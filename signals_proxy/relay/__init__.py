@@ -1,12 +1,14 @@
 """The data plane: passes requests on to where they belong, as the bytes that came.
 
 It knows nothing of accounts: which destination a request has is decided by a function that it is
-given. Read ``head``, ``body``, ``client``, ``exchange``, ``node``, ``pool``, ``upstream``,
-``nodes``, ``cluster``, ``secured``, ``relay``, in this order.
+given. Read ``fields``, ``head``, ``forwarding``, ``body``, ``client``, ``reading``, ``exchange``,
+``answered``, ``node``, ``pool``, ``upstream``, ``nodes``, ``cluster``, ``secured``, ``relay``, in this
+order.
 """
 
 from signals_proxy.relay.cluster import Cluster
 from signals_proxy.relay.deciding import ByBody
+from signals_proxy.relay.forwarding import Forwarding
 from signals_proxy.relay.pool import Destination, LocalServer
 from signals_proxy.relay.relay import Limits, Relay
 from signals_proxy.relay.tally import Access, Ended, Tally
@@ -20,6 +22,7 @@ __all__ = [
     "Cluster",
     "Destination",
     "Ended",
+    "Forwarding",
     "Limits",
     "LocalServer",
     "Relay",

@@ -12,6 +12,8 @@ import enum
 import re
 from typing import Final, Protocol
 
+from signals_proxy.relay.forwarding import folded
+
 __all__ = ["Body", "Chunked", "Length", "MalformedBody", "UntilClose"]
 
 CHUNK_LINE_LIMIT: Final = 4096
@@ -93,12 +95,16 @@ class Chunked:
     """A body in chunks, with their trailers (RFC 9112 7.1).
 
     ``pieces`` are the spans of plain data in what was last fed, for those who pass the body on
-    without its chunks.
+    without its chunks. A trailer whose folded name is one of ``strip`` makes the body malformed.
     """
 
-    __slots__ = ("_expecting", "_line", "_remaining", "_trailers", "adorned", "complete", "pieces")
+    __slots__ = (
+        *("_expecting", "_line", "_remaining", "_strip", "_trailers"),
+        *("adorned", "complete", "pieces"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, strip: frozenset[bytes] = frozenset()) -> None:
+        self._strip = strip
         self.complete = False
         self.adorned = False  # it has extensions or trailers
         self.pieces: list[tuple[int, int]] = []
@@ -183,5 +189,7 @@ class Chunked:
             self.complete = True
         elif _TRAILER_LINE.fullmatch(line) is None:
             raise MalformedBody("a trailer is not a valid field")
+        elif self._strip and folded(line.partition(b":")[0]) in self._strip:
+            raise MalformedBody("a trailer is a field that clients must not send")
         else:
             self.adorned = True

@@ -1,72 +1,31 @@
-"""The relay's side towards a client: one connection, on which one exchange follows another.
-
-    ==========  ==========================================  ====================================
-    phase       what has happened                           what comes next
-    ==========  ==========================================  ====================================
-    READY       nothing, or part of a head                  a head: EXCHANGING; a bad one:
-                                                            CLOSING
-    EXCHANGING  a head                                      see ``exchange``: READY or CLOSING
-    CLOSING     our last word was said, and our side        the client's end, or too much waiting
-                closed                                      for it: CLOSED
-    CLOSED      the connection has ended
-    ==========  ==========================================  ====================================
-
-Rule of the file: reading stops for reasons, each a bit of ``_holds``, and goes on when none is
-left. Nobody else pauses or resumes reading on this transport.
-"""
+"""The relay's side towards a client: one connection, on which one exchange follows another."""
 
 import asyncio
-import enum
 import re
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from signals_proxy.errors import SignalsError
+from signals_proxy.errors import SignalsError, TimedOut
 from signals_proxy.relay.deciding import ByBody, DecidingExchange
 from signals_proxy.relay.exchange import Exchange
 from signals_proxy.relay.head import METHODS, Malformed, Request, refuse_early
 from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.reading import Awaited, Phase, Reading
 from signals_proxy.relay.refusal import refusal
 from signals_proxy.relay.sockets import keep_alive, reset, unsent
 from signals_proxy.relay.tally import Access, Ended, Tally
 
-__all__ = ["Awaited", "ClientConnection", "Phase", "Switchboard"]
-
-READ_AHEAD: Final = 64 * 1024
-"""Bytes kept of what a client sends before its time: its next requests, or an early body."""
+__all__ = ["ClientConnection", "Switchboard"]
 
 LINGER_BYTES: Final = 8 * 1024 * 1024
 """How much is still read and thrown away so that our last word is not lost to a reset (RFC 9112
-9.6)."""
-
-
-class Phase(enum.Enum):
-    """See the table on top of the file."""
-
-    READY = enum.auto()
-    EXCHANGING = enum.auto()
-    CLOSING = enum.auto()
-    CLOSED = enum.auto()
-
-
-class Awaited(enum.Enum):
-    """What a client owes: a request, the rest of a head or of a body, to read, or to leave."""
-
-    REQUEST = enum.auto()
-    HEAD = enum.auto()
-    BODY = enum.auto()
-    READER = enum.auto()
-    END = enum.auto()
-    NOTHING = enum.auto()
+9.6). A transport of TLS does that by itself: there only the time for it is bounded."""
 
 
 # Looked up once, not at each event.
 READY, EXCHANGING, CLOSING, CLOSED = Phase
 
 _EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)+")
-
-_NODE_IS_FULL: Final = 1
-_READ_ENOUGH: Final = 2
 
 
 class Switchboard(Protocol):
@@ -93,42 +52,28 @@ class Switchboard(Protocol):
         ...
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Reading):
     """A client's connection."""
 
     __slots__ = (
-        "_ahead",
         "_discarded",
-        "_exchange",
-        "_holds",
         "_noted",
-        "_phase",
         "_seen",
         "_sent",
         "_started",
         "_switchboard",
         "peer",
-        "since",
-        "stuck",
-        "transport",
     )
 
-    transport: asyncio.Transport
-
     def __init__(self, switchboard: Switchboard) -> None:
+        super().__init__(switchboard.now)
         self._switchboard = switchboard
-        self._phase = READY
-        self._exchange: Exchange | None = None
-        self._ahead = bytearray()
         self._seen = 0  # bytes of an unfinished head that were looked at
-        self._holds = 0
         self._discarded = 0
         self._started = switchboard.now  # the request, and what was sent for it, and noted of it
         self._sent = 0
         self._noted: object = None
         self.peer: object = None
-        self.stuck = False  # the client does not read what was written
-        self.since = switchboard.now  # when it last did what a time-out waits for
 
     # What the event loop tells it.
 
@@ -143,9 +88,11 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See ``asyncio.Protocol``."""
         if self._phase is EXCHANGING:
-            self.since = self._switchboard.now
-            assert self._exchange is not None  # noqa: S101
-            self._exchange.upload(data)
+            exchange = self._exchange
+            assert exchange is not None  # noqa: S101
+            if not exchange.request_is_sent:
+                self.since = self._switchboard.now
+            exchange.upload(data)
         elif self._phase is CLOSING:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
@@ -162,6 +109,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """See ``asyncio.BaseProtocol``."""
         self.stuck = True
+        self.since = self._switchboard.now
         if self._exchange is not None:
             self._exchange.client_is_stuck(True)
 
@@ -217,7 +165,8 @@ class ClientConnection(asyncio.Protocol):
                 self._ahead += data
                 return
             self._seen = 0
-            self._limit_head(data, end)
+            if end > switchboard.head_size:
+                self._limit_head(data, end)
             head = data[:end]
             self._started = switchboard.clock()
             if switchboard.access is not None:
@@ -242,7 +191,7 @@ class ClientConnection(asyncio.Protocol):
             status = 431 if b"\r\n" in data[:limit] else 400
             raise Malformed("the request head is too long", status)
 
-    # What its exchange asks of it: see ``exchange.Waiting``.
+    # What its exchange asks of it: see ``waiting``.
 
     @property
     def draining(self) -> bool:
@@ -255,28 +204,18 @@ class ClientConnection(asyncio.Protocol):
         self._sent += len(data)
         self.transport.write(data)
 
-    def read_ahead(self, data: bytes) -> None:
-        """Keep what came before its time, and let no more of it come than a little."""
-        self._ahead += data
-        self._hold(_READ_ENOUGH, len(self._ahead) >= READ_AHEAD)
-
-    def take_ahead(self) -> bytes:
-        """Return what was kept, and forget it."""
-        data = bytes(self._ahead)
-        self._ahead.clear()
-        self._hold(_READ_ENOUGH, False)
-        return data
-
-    def node_is_full(self, full: bool) -> None:
-        """Stop, or go on, reading."""
-        self._hold(_NODE_IS_FULL, full)
+    def take_body(self) -> bytes:
+        """Return what was kept of a body, whose time begins now."""
+        self.since = self._switchboard.now
+        return self.take_ahead()
 
     def done(self, *, close: bool) -> None:
         """Go on with the next request, or close."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             self._ended(exchange, exchange.status)
-        self._hold(_NODE_IS_FULL, False)
+        if self._holds:
+            self.node_is_full(False)
         if close or self._switchboard.draining:
             self._say_no_more()
             return
@@ -306,8 +245,7 @@ class ClientConnection(asyncio.Protocol):
         """Half-close, and read on for a while: a reset would take our last words away."""
         self._phase = CLOSING
         self.since = self._switchboard.now
-        self._ahead.clear()
-        self._hold(_READ_ENOUGH | _NODE_IS_FULL, False)
+        self._forget_ahead()
         if self.transport.is_closing():
             return
         if self.transport.can_write_eof():
@@ -339,42 +277,17 @@ class ClientConnection(asyncio.Protocol):
             ended = Ended(place, method, status, is_cut, received, sent, seconds)
             switchboard.access.ended(noted, self.peer, ended)
 
-    def _hold(self, reason: int, on: bool) -> None:
-        before = self._holds
-        self._holds = before | reason if on else before & ~reason
-        if bool(before) is bool(self._holds) or self.transport.is_closing():
-            return
-        if self._holds:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
-
     # Time.
 
-    def is_held(self) -> bool:
-        """Tell whether the client's end would not be noticed.
-
-        So it is while reading is paused; and with TLS while the client does not read.
-        """
-        return (self._holds != 0 or self.stuck) and self._phase is not CLOSED
-
-    def awaited(self) -> Awaited:
-        """Return what the client owes, for which there is a limit of time."""
-        exchange = self._exchange
-        if exchange is not None:
-            stalled = not exchange.request_is_sent and not self._holds
-            return Awaited.BODY if stalled else Awaited.NOTHING
-        if self._phase is CLOSING:
-            return Awaited.READER if unsent(self.transport) else Awaited.END
-        if self.stuck:
-            return Awaited.READER
-        return Awaited.HEAD if self._ahead else Awaited.REQUEST
-
     def expire(self) -> None:
-        """End a connection whose client took too long."""
+        """End a connection on which something took too long."""
         awaited, exchange = self.awaited(), self._exchange
         begun = exchange is not None and exchange.answer_has_begun
-        if awaited is Awaited.HEAD or (awaited is Awaited.BODY and not begun):
+        if awaited is Awaited.ANSWER:
+            assert exchange is not None  # noqa: S101
+            late = TimedOut("the cluster did not answer in time (limits.answer_timeout)")
+            self.refuse(late.status, late, is_head=exchange.request.is_head)
+        elif awaited is Awaited.HEAD or (awaited is Awaited.BODY and not begun):
             self.refuse(408, "the request did not come in time", is_head=False)
         else:
             self.end()

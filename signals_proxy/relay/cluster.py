@@ -3,25 +3,25 @@
 Rules of the file
 
 - Which node is next, and which is dead, is decided in ``nodes``; here it is carried out.
-- Another node is tried only while nothing was sent: when no connection could be made.
+- Another node is tried only while nothing was sent: when no connection could be made. That nothing
+  can be made here, for want of descriptors, is told of no node.
 - A place at a node is taken from the moment in which a connection to it is chosen or begun, until
   that connection is free again or has ended. Whoever waits is served in the order of coming.
 """
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Coroutine, Sequence
 from math import inf
 from typing import Final
 
-from signals_proxy.errors import NotConnected, Rejected, TimedOut, UpstreamError
+from signals_proxy.errors import Lost, NotConnected, Rejected, TimedOut, UpstreamError
 from signals_proxy.relay.errand import ask
 from signals_proxy.relay.node import NodeConnection
 from signals_proxy.relay.nodes import Node, Nodes
 from signals_proxy.relay.pool import IDLE_S
 from signals_proxy.relay.tally import Tally
-from signals_proxy.relay.upstream import NodePool, Resolve, Upstream, resolved
+from signals_proxy.relay.upstream import NodePool, Resolve, Upstream, is_our_own_lack, resolved
 
 __all__ = ["Cluster"]
 
@@ -48,7 +48,8 @@ class Cluster:
     ) -> None:
         self._now = self._looked_up = asyncio.get_running_loop().time()
         self._nodes = Nodes(len(upstream.hosts), self._now)
-        self._waiting: deque[asyncio.Future[Node]] = deque()
+        # In the order of coming, and what each has tried in vain.
+        self._waiting: dict[asyncio.Future[Node], list[Node]] = {}
         self._pools = [
             NodePool(
                 *(url, node, upstream, tls, response_head_size),
@@ -79,7 +80,7 @@ class Cluster:
             return None
         return self._pools[node.index].idle(peer)
 
-    async def connect(self, peer: object) -> NodeConnection:
+    async def connect(self, peer: object, *, new: bool = False) -> NodeConnection:
         """See ``Destination``. A node that cannot be connected to is passed over for the next."""
         if self.closed_because:
             raise NotConnected(self.closed_because)
@@ -91,13 +92,15 @@ class Cluster:
             and (node := self._nodes.choose(tried, turn=bool(tried))) is not None
         ):
             if node.in_flight >= self._places:
-                node = await self._turn()
-                free = self._pools[node.index].idle(peer)
+                node = await self._turn(tried)
+                free = None if new else self._pools[node.index].idle(peer)
                 if free is not None:
                     return free
             try:
                 connection = await self._pools[node.index].connect(peer)
             except (NotConnected, TimedOut) as failed:
+                if is_our_own_lack(failed):
+                    raise
                 error = failed
                 tried.append(node)
                 self._nodes.unreachable(node, self._now)
@@ -135,12 +138,12 @@ class Cluster:
 
     # Places.
 
-    async def _turn(self) -> Node:
-        """Wait until there is a place, and return the node that has it."""
+    async def _turn(self, tried: list[Node]) -> Node:
+        """Wait until there is a place at a node not yet ``tried``, and return that node."""
         if len(self._waiting) >= self._places * len(self._pools):
             raise Rejected(f"every node is busy, and {len(self._waiting)} requests wait already")
         turn: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting[turn] = tried
         try:
             async with asyncio.timeout(self._place_timeout_s):
                 node = await turn
@@ -156,17 +159,19 @@ class Cluster:
 
     def _give_up(self, turn: "asyncio.Future[Node]") -> None:
         if turn in self._waiting:
-            self._waiting.remove(turn)
+            del self._waiting[turn]
         elif not turn.cancelled():  # its turn came in the same moment: it is the next one's
-            turn.result().in_flight -= 1
-            self._freed()
+            node = turn.result()
+            node.in_flight -= 1
+            self._freed(node)
 
-    def _freed(self) -> None:
-        while self._waiting:
-            node = self._nodes.choose()
-            if node is None or node.in_flight >= self._places:
+    def _freed(self, node: Node) -> None:
+        """Give the places that a node has to those who wait."""
+        while node.in_flight < self._places and self._nodes.is_open(node):
+            turn = next((it for it, tried in self._waiting.items() if node not in tried), None)
+            if turn is None:
                 return
-            turn = self._waiting.popleft()
+            del self._waiting[turn]
             if not turn.done():
                 node.in_flight += 1
                 turn.set_result(node)
@@ -183,12 +188,17 @@ class Cluster:
 
         It has as much time to answer as to take a connection.
         """
-        answered = False
+        pool = self._pools[node.index]
+        answered: bool | None = False
         try:
-            await ask(self._pools[node.index], _PROBE, b"", timeout_s=self._timeout_s)
+            try:
+                await ask(pool, _PROBE, b"", timeout_s=self._timeout_s)
+            except Lost:  # it may just have closed the connection that was kept: a new one tells
+                pool.drop_idle()
+                await ask(pool, _PROBE, b"", timeout_s=self._timeout_s)
             answered = True
-        except UpstreamError:
-            pass
+        except UpstreamError as failed:
+            answered = None if is_our_own_lack(failed) else False
         finally:
             self._nodes.probed(node, self._now, answered=answered)
         self._changed(node)
@@ -196,4 +206,7 @@ class Cluster:
     def _changed(self, node: Node) -> None:
         if node.is_dead:
             self._pools[node.index].drop_idle()
-        self._freed()  # there may be a place where there was none: nobody who comes later gets it
+        # There may be places where there were none, also at the dead if the last that lived has died:
+        # nobody who comes later gets them.
+        for each in self._nodes.all if self._waiting else ():
+            self._freed(each)

@@ -7,22 +7,20 @@ Rule of the file: whatever cannot be looked at goes to ``ByBody.otherwise``: a b
 its chunks' framing counted, and one whose client waits for a ``100 Continue`` before it sends it.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from signals_proxy.relay.body import Chunked, MalformedBody
-from signals_proxy.relay.exchange import Exchange, Waiting
+from signals_proxy.relay.exchange import Exchange
 from signals_proxy.relay.head import Request
 from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.waiting import Waiting
 
 __all__ = ["LOOKED_AT", "ByBody", "DecidingExchange"]
 
 LOOKED_AT: Final = 64 * 1024
 """Bytes of a body that are read before it has a destination."""
-
-_EXPECTS: Final = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class DecidingExchange(Exchange):
             for start, end in body.pieces:
                 self._content += rest[start:end]
         size = max(self.request.length, len(self._read))
-        if size <= LOOKED_AT and not (body is not None and _EXPECTS.search(self._head)):
+        if size <= LOOKED_AT and not (body is not None and self.request.expects_continue):
             if not self.request_is_sent:
                 return
             content = self._content if isinstance(body, Chunked) else self._read

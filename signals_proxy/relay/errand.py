@@ -53,7 +53,7 @@ async def ask(
 
 
 class _Errand:
-    """The client of a connection to a node: see ``node.Answered``."""
+    """The client of a connection to a node: see ``answered.Answered``."""
 
     request_is_sent = True
     request_is_adorned = False

@@ -8,14 +8,16 @@ Rules of the file
   lenient is how two parsers come to see two different requests in the same bytes.
 - What is accepted is not rebuilt. It is passed on as it came, less the spans in ``cuts``.
 - A ``Request`` never holds bytes of its head: it may be remembered, and they carry credentials.
+- What is made for each new head is no frozen dataclass: those take eight times as long to make.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from signals_proxy.secret import CREDENTIAL_FIELDS
+from signals_proxy.relay.fields import connection_options, content_length, cuts, deciding, spans
+from signals_proxy.relay.forwarding import address_of
 
 __all__ = [
     "METHODS",
@@ -45,34 +47,12 @@ _RESPONSE: Final = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n" + _FIELDS
 )
 
-# RFC 9110 7.6.1: what concerns one connection only. `Trailer` and `Transfer-Encoding` describe the
-# message as it is passed on, so they stay.
-_HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"http2-settings",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"upgrade",
-    }
-)
-_NEVER_NAMED: Final = {
-    *(name.encode() for name in CREDENTIAL_FIELDS),
-    *(b"host", b"content-length", b"transfer-encoding"),
-}
-# One search finds the few fields that decide anything; all others are passed over unread.
-_DECIDING: Final = re.compile(
-    rb"\r\n((?i:host|content-length|transfer-encoding|"
-    + rb"|".join(sorted(_HOP_BY_HOP))
-    + rb")):[\t ]*+([^\r]*+)"
-)
-_FIELD: Final = re.compile(rb"\r\n([^\r:]++):[^\r]*+")
-
 # RFC 9110 7.2, RFC 3986 3.2.2: a registered name, an IPv4 or a bracketed IPv6 address, and a port.
 # No user info, no path, no list: each of them has made two servers see two different hosts.
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_HOST: Final = re.compile(
+    rb"\r\n[Hh](?i:ost):[\t ]*+"
+    rb"((?:[A-Za-z0-9._~!$&'()*+;=%-]++|\[[0-9A-Fa-f:.]++\])(?::[0-9]{0,5}+)?+)[\t ]*+\r"
+)
 _REPLAYABLE: Final = (b"GET", b"HEAD")
 _SERIES: Final = {name.encode(): 1000 * place for place, name in enumerate(METHODS)}
 
@@ -92,13 +72,16 @@ class MalformedAnswer(Exception):
     """An answer of a node that cannot be passed on: a 502, and the node's connection is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """What the head of a request means.
+    """What the head of a request means. It is remembered and shared, and so never changed.
 
-    ``length`` is that of the body in bytes, 0 without one; ``chunked`` overrides it. ``cuts`` are
-    the spans that are not passed on. ``host`` is the span of the value of the Host field, if any.
-    ``series`` is a thousand times the place of the method in ``METHODS``.
+    ``length`` is that of the body in bytes, 0 without one; ``chunked`` overrides it; ``has_body``
+    tells whether any byte of it is to come. ``cuts`` are the spans that are not passed on. ``host`` is the span of the value of the Host field, if any.
+    ``series`` is a thousand times the place of the method in ``METHODS``. ``expects_continue``: its
+    client may wait for a ``100 Continue``. ``strip`` are the folded names of fields that its trailers
+    must not have, and ``forwarded_for`` the spans of what stands before its client's address in a
+    field of ours, None if there is to be none: see ``forwarding``.
     """
 
     series: int
@@ -106,24 +89,25 @@ class Request:
     is_http_1_0: bool
     length: int
     chunked: bool
+    has_body: bool
     keep_alive: bool
     replayable: bool
     cuts: tuple[tuple[int, int], ...]
     version_end: int
     host: tuple[int, int] | None
+    expects_continue: bool = False
+    strip: frozenset[bytes] = frozenset()
+    forwarded_for: tuple[tuple[int, int], ...] | None = None
 
-    @property
-    def has_body(self) -> bool:
-        """Tell whether any byte of a body is to come."""
-        return self.chunked or self.length > 0
-
-    def forwarded(self, head: bytes, host: bytes | None, default_host: bytes) -> bytes:
-        """Return the head as the node is to see it (RFC 9110 7.6.1, 2.5).
+    def forwarded(
+        self, head: bytes, host: bytes | None, default_host: bytes, peer: object = None
+    ) -> bytes:
+        """Return the head as the node is to see it (RFC 9110 7.6.1, 2.5), sent by ``peer``.
 
         ``host`` replaces the Host field's value; without it the client's own stays, and
         ``default_host`` stands in where there is none, as HTTP/1.0 allows but HTTP/1.1 does not.
         """
-        if not self.cuts and not self.is_http_1_0 and host is None:
+        if not (self.cuts or self.is_http_1_0) and host is None and self.forwarded_for is None:
             return head
         edits = [(start, end, b"") for start, end in self.cuts]
         if self.is_http_1_0:
@@ -133,12 +117,16 @@ class Request:
             edits.append((self.version_end, self.version_end, field))
         elif host is not None:
             edits.append((*self.host, host))
+        if self.forwarded_for is not None:
+            told = [*(head[start:end] for start, end in self.forwarded_for), address_of(peer)]
+            field = b"\r\nX-Forwarded-For: " + b", ".join(told)
+            edits.append((self.version_end, self.version_end, field))
         return _edited(head, edits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
-    """What the head of an answer means. ``length`` is None if neither it nor chunks are given."""
+    """What the head of an answer means, which is never changed. ``length`` is None if neither it nor chunks are given."""
 
     status: int
     is_http_1_0: bool
@@ -180,23 +168,15 @@ def parse_request(head: bytes) -> tuple[Request, str]:
         raise Malformed("the request head is not valid HTTP/1.1")
     method, target, minor, _ = match.groups()
     is_http_1_0 = minor == b"0"
-    length, chunked, hosts, names, connection = 0, False, [], set(), []
-    lengths, codings = [], []
-    for found in _DECIDING.finditer(head, match.end(3)):
-        name, value = found[1].lower(), found[2].rstrip(b"\t ")
-        names.add(name)
-        if name == b"host":
-            hosts.append((found.start(2), found.start(2) + len(value)))
-            if _HOST.fullmatch(value) is None:
-                raise Malformed("the Host field is not a host and a port")
-        elif name == b"content-length":
-            lengths.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
-        elif name == b"connection":
-            connection.append(value)
+    length, chunked = 0, False
+    fields = deciding(head, match.end(3))
+    hosts, lengths = fields.get(b"host", []), fields.get(b"content-length", [])
+    codings, expectations = fields.get(b"transfer-encoding", []), fields.get(b"expect", [])
     if len(hosts) != 1 and not (is_http_1_0 and not hosts):
         raise Malformed("there must be exactly one Host field")  # RFC 9112 3.2
+    host = _HOST.search(head, match.end(3)) if hosts else None
+    if hosts and host is None:
+        raise Malformed("the Host field is not a host and a port")
     if codings:
         # RFC 9112 6.1 and 6.3: whatever could be read in two ways is an attack, or as bad as one.
         if is_http_1_0:
@@ -212,31 +192,36 @@ def parse_request(head: bytes) -> tuple[Request, str]:
             raise Malformed("the only transfer coding understood is chunked", status)
         chunked = True
     elif lengths:
-        length = _content_length(lengths, Malformed)
-    options = _connection_options(connection, Malformed)
+        length = content_length(lengths, Malformed)
+    options = connection_options(fields, Malformed)
     # RFC 9112 9.3: 1.1 stays open unless told otherwise, 1.0 closes unless told otherwise.
     keep_alive = b"close" not in options and (not is_http_1_0 or b"keep-alive" in options)
     if method == b"CONNECT":
         raise Malformed("CONNECT is not for a reverse proxy", 405)
+    if expectations and (len(expectations) != 1 or expectations[0].lower() != b"100-continue"):
+        # RFC 9110 10.1.1. Elasticsearch says so too; but 8.19 takes the body for a next request then.
+        raise Malformed("the only expectation understood is 100-continue", 417)
     path = target.partition(b"?")[0]
     if b"\\" in path:
         # Some servers take it for a slash. In a query it is the escape of Lucene's syntax: passed.
         raise Malformed("the path holds a backslash")
+    has_body = chunked or length > 0
     request = Request(
         series=_SERIES.get(method, 0),
         is_head=method == b"HEAD",
         is_http_1_0=is_http_1_0,
         length=length,
         chunked=chunked,
+        has_body=has_body,
         keep_alive=keep_alive,
         # RFC 9112 9.3.1: only what is safe to do twice. A scroll moves on at each GET.
         replayable=method in _REPLAYABLE
-        and not chunked
-        and length == 0
+        and not has_body
         and not path.lstrip(b"/").startswith(b"_search/scroll"),
-        cuts=_cuts(head, names, options),
+        cuts=cuts(head, fields, options),
         version_end=match.end(3),
-        host=hosts[0] if hosts else None,
+        host=host.span(1) if host else None,
+        expects_continue=bool(expectations),
     )
     return request, target.decode("latin-1")
 
@@ -247,32 +232,23 @@ def parse_response(head: bytes) -> Response:
     if match is None:
         raise MalformedAnswer("the node's answer is not valid HTTP/1.1")
     status = int(match[2])
-    names, connection, lengths, codings, framing = set(), [], [], [], []
-    for found in _DECIDING.finditer(head, match.end(2)):
-        name, value = found[1].lower(), found[2].rstrip(b"\t ")
-        names.add(name)
-        if name == b"content-length":
-            lengths.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
-            framing.append(_line_of(found))
-        elif name == b"connection":
-            connection.append(value)
+    fields = deciding(head, match.end(2))
+    codings, lengths = fields.get(b"transfer-encoding", []), fields.get(b"content-length", [])
     is_http_1_0 = match[1] == b"0"
     if codings and (lengths or is_http_1_0):
         # RFC 9112 6.3, rule 3, and 6.1: which of them it means, nobody can tell.
         raise MalformedAnswer("the framing of the node's answer contradicts itself")
     if codings and (len(codings) != 1 or codings[0].lower() != b"chunked"):
         raise MalformedAnswer("the node's answer has an unknown transfer coding")
-    options = _connection_options(connection, MalformedAnswer)
+    options = connection_options(fields, MalformedAnswer)
     return Response(
         status=status,
         is_http_1_0=is_http_1_0,
-        length=_content_length(lengths, MalformedAnswer) if lengths else None,
+        length=content_length(lengths, MalformedAnswer) if lengths else None,
         chunked=bool(codings),
         keep_alive=not is_http_1_0 and b"close" not in options,
-        cuts=_cuts(head, names, options),
-        framing=tuple(framing),
+        cuts=cuts(head, fields, options),
+        framing=spans(head, {b"transfer-encoding"}) if codings else (),
     )
 
 
@@ -286,34 +262,6 @@ def refuse_early(partial: bytes, start: int) -> None:
     end = partial.find(b"\r\n")
     if end >= max(0, start - 1) and _ONLY_REQUEST_LINE.fullmatch(partial, 0, end + 2) is None:
         raise Malformed("the request line is not valid HTTP/1.1")
-
-
-def _content_length(values: list[bytes], error: Callable[[str], Exception]) -> int:
-    # RFC 9112 6.3, rule 5. A list of equal lengths may be accepted; nobody honest sends one.
-    if len(values) != 1 or _LENGTH.fullmatch(values[0]) is None:
-        raise error("Content-Length is not one number")
-    return int(values[0])
-
-
-def _connection_options(values: list[bytes], error: Callable[[str], Exception]) -> set[bytes]:
-    options = {option.strip(b"\t ").lower() for value in values for option in value.split(b",")}
-    for option in options & _NEVER_NAMED:
-        # RFC 9110 7.6.1 has a recipient remove what is named: an attacker could thus take away
-        # the fields by which the next server tells where the message ends, or whose it is.
-        raise error(f"the Connection field must not name {option.decode()}")
-    return options
-
-
-def _cuts(head: bytes, names: set[bytes], options: set[bytes]) -> tuple[tuple[int, int], ...]:
-    gone = _HOP_BY_HOP | options
-    if names.isdisjoint(_HOP_BY_HOP):
-        return ()
-    return tuple(_line_of(found) for found in _FIELD.finditer(head) if found[1].lower() in gone)
-
-
-def _line_of(found: re.Match[bytes]) -> tuple[int, int]:
-    """Return the span of a field line with the line break *before* it, where a search starts."""
-    return found.span()
 
 
 def _edited(head: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:

@@ -22,21 +22,23 @@ class Memory(Generic[T]):
     are between them that do not.
     """
 
-    __slots__ = ("_before", "_half", "_key", "_lately", "_parse")
+    __slots__ = ("_before", "_half", "_hash", "_lately", "_parse")
 
     def __init__(self, parse: Callable[[bytes], tuple[T, bool]], limit: int) -> None:
         self._parse = parse
         self._half = limit // 2
         self._lately: dict[bytes, T] = {}
         self._before: dict[bytes, T] = {}
-        self._key = token_bytes(32)
+        self._hash = blake2b(digest_size=16, key=token_bytes(32))
 
     def __len__(self) -> int:
         return len(self._lately) + len(self._before)
 
     def __call__(self, head: bytes) -> T:
         """Return the meaning of this head. What ``parse`` raises is raised, and not remembered."""
-        key = blake2b(head, digest_size=16, key=self._key).digest()
+        keyed = self._hash.copy()
+        keyed.update(head)
+        key = keyed.digest()
         known = self._lately.get(key)
         if known is None:
             known = self._before.pop(key, None)

@@ -10,12 +10,12 @@ Rules of the file
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
+from signals_proxy.relay.answered import Answered, Home
 from signals_proxy.relay.body import Body, Chunked, Length, MalformedBody, UntilClose
 from signals_proxy.relay.head import (
     MalformedAnswer,
-    Request,
     Response,
     forbids_body,
     parse_response,
@@ -23,7 +23,7 @@ from signals_proxy.relay.head import (
 from signals_proxy.relay.memory import Memory
 from signals_proxy.relay.sockets import input_poll
 
-__all__ = ["Answered", "Home", "NodeConnection", "understand_response"]
+__all__ = ["NodeConnection", "understand_response"]
 
 # Elasticsearch 8.19, after a request head of 20 to 40 kB, answers 400 and keeps the connection
 # open, but never answers on it again.
@@ -37,61 +37,7 @@ def _parse(head: bytes) -> tuple[Response, bool]:
     return response, len(response.cuts) <= _MEMORABLE_CUTS
 
 
-understand_response = Memory(_parse, limit=1024)
-
-
-class Answered(Protocol):
-    """A client, as a connection to a node knows it."""
-
-    request: Request
-    request_is_sent: bool
-    head_size: int
-
-    @property
-    def request_is_adorned(self) -> bool:
-        """Whether its body has chunk extensions or trailers."""
-        ...
-
-    def informed(self, response: Response, head: bytes) -> None:
-        """Pass on an interim answer (RFC 9110 15.2)."""
-        ...
-
-    def edit(self, response: Response, head: bytes, *, endless: bool) -> bytes:
-        """Return the head of the final answer as the client is to see it.
-
-        ``endless``: only the connection's end will tell where its body ends.
-        """
-        ...
-
-    def passed(self, data: bytes) -> None:
-        """Pass on bytes of the answer."""
-        ...
-
-    def answered(self) -> None:
-        """Take notice that the answer is whole, and the connection no longer the client's."""
-        ...
-
-    def lost(self, reason: str, *, untouched: bool) -> None:
-        """Take notice that the rest of the answer will never come; ``untouched``: no byte did."""
-        ...
-
-    def node_is_full(self, full: bool) -> None:
-        """Stop, or go on, sending."""
-        ...
-
-
-class Home(Protocol):
-    """Where a connection belongs when it serves nobody."""
-
-    response_head_size: int
-
-    def take_back(self, connection: "NodeConnection") -> None:
-        """Keep a connection for the next request."""
-        ...
-
-    def forget(self, connection: "NodeConnection") -> None:
-        """Take notice that the connection has ended."""
-        ...
+understand_response = Memory(_parse, limit=1024).__call__
 
 
 class NodeConnection(asyncio.Protocol):
@@ -115,7 +61,9 @@ class NodeConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, home: Home, default_host: bytes, host: bytes | None) -> None:
+    def __init__(
+        self, home: "Home[NodeConnection]", default_host: bytes, host: bytes | None
+    ) -> None:
         self._home = home
         self.default_host = default_host
         self.host = host
@@ -139,7 +87,8 @@ class NodeConnection(asyncio.Protocol):
         self._client = client
         self._touched = False
         self.served += 1
-        self.send(data)
+        assert self.transport is not None  # noqa: S101
+        self.transport.write(data)
 
     def send(self, data: bytes) -> None:
         """Send more bytes of the request."""
@@ -257,17 +206,22 @@ class NodeConnection(asyncio.Protocol):
         client = self._client
         assert client is not None  # noqa: S101
         self._answer = response
+        length = response.length
         if client.request.is_head or forbids_body(response.status):
-            self._body = Length(0)
-        elif response.chunked:
-            self._body = Chunked()
-        elif response.length is not None:
-            self._body = Length(response.length)
+            length = 0
+        endless = length is None and not response.chunked
+        edited = client.edit(response, head, endless=endless)
+        # The object that came, if its head may go as it is: nothing is copied in the ordinary case,
+        # nor has a body to be followed that is whole already.
+        if length is not None and len(data) == len(head) + length:
+            client.passed(data if edited is head else edited + data[len(head) :])
+            self._complete()
+            return
+        if length is not None:
+            self._body = Length(length)
         else:
-            self._body = UntilClose()
-        self._unchunk = response.chunked and client.request.is_http_1_0
-        edited = client.edit(response, head, endless=isinstance(self._body, UntilClose))
-        # The object that came, if its head may go as it is: nothing is copied in the ordinary case.
+            self._body = UntilClose() if endless else Chunked()
+        self._unchunk = length is None and response.chunked and client.request.is_http_1_0
         self._read_body(data, len(head), edited, whole=edited is head)
 
     def _read_body(self, data: bytes, start: int, head: bytes, *, whole: bool = False) -> None:
@@ -292,7 +246,8 @@ class NodeConnection(asyncio.Protocol):
         client, again = self._client, self._may_serve_again(surplus=surplus)
         assert client is not None  # noqa: S101
         self._client = self._answer = self._body = None
-        self.pause(False)
+        if self._paused:
+            self.pause(False)
         if again:
             self._home.take_back(self)
         else:
@@ -307,7 +262,7 @@ class NodeConnection(asyncio.Protocol):
             return False
         if isinstance(self._body, UntilClose) or transport is None or transport.is_closing():
             return False
-        if client.request_is_adorned:
+        if client.request.chunked and client.request_is_adorned:
             # Elasticsearch 9.5 answers 200 to a body whose extensions it does not like, and never
             # again on that connection; aiohttp 3.14 takes trailers for fields of the next request.
             return False

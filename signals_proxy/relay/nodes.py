@@ -17,8 +17,9 @@ is back in two seconds. One answer is not, for a node that comes and goes would 
 Rules of the file
 
 - Pure: no socket, no event loop; ``now`` is an argument, in seconds of any clock that only rises.
-- There is always a node to try: the only one is never dead, and if all are, the one whose turn to
-  be probed comes first is tried, and lives again as soon as it can be connected to.
+- There is always a node to try: the only one is never dead, and if all are, of those that have the
+  fewest requests the one whose turn to be probed comes first is tried, and lives again as soon as it
+  can be connected to.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ _FIRST_PAUSE_S: Final = 1.0
 _ANSWERS_TO_LIVE: Final = 2
 
 _load = attrgetter("in_flight")
-_turn = attrgetter("probe_at")
+_load_and_turn = attrgetter("in_flight", "probe_at")
 
 
 @dataclass(slots=True, eq=False)
@@ -93,8 +94,14 @@ class Nodes:
         if living:
             return living[0]
         return min(
-            (it for it in self.all if it.is_dead and it not in tried), key=_turn, default=None
+            (it for it in self.all if it.is_dead and it not in tried),
+            key=_load_and_turn,
+            default=None,
         )
+
+    def is_open(self, node: Node) -> bool:
+        """Tell whether requests go to it: it lives, or nobody does."""
+        return not (node.is_dead and self._living)
 
     def unreachable(self, node: Node, now: float) -> None:
         """Take notice that no connection to it could be made."""
@@ -117,10 +124,12 @@ class Nodes:
             node.is_probed, node.is_suspect = True, False
         return due
 
-    def probed(self, node: Node, now: float, *, answered: bool) -> None:
-        """Take notice of how a probe ended."""
+    def probed(self, node: Node, now: float, *, answered: bool | None) -> None:
+        """Take notice of how a probe ended; None: it could not be made, for what is lacking here."""
         node.is_probed = False
-        if not answered and not node.is_dead:
+        if answered is None:
+            node.is_suspect, node.probe_at = not node.is_dead, now + _FIRST_PAUSE_S
+        elif not answered and not node.is_dead:
             self.unreachable(node, now)
         elif not answered:
             node.answers = 0

@@ -22,8 +22,8 @@ class Reachable(Protocol):
         """Return a connection that waits for work, if there is one, for a client at ``peer``."""
         ...
 
-    async def connect(self, peer: object) -> NodeConnection:
-        """Return a new connection, or, having waited for one, one that has become free.
+    async def connect(self, peer: object, *, new: bool = False) -> NodeConnection:
+        """Return a new connection, or, unless it has to be ``new``, one that was waited for.
 
         Raises ``NotConnected``, ``TimedOut`` and ``Rejected``.
         """
@@ -64,12 +64,12 @@ class Pool:
         return len(self._all)
 
     def take_back(self, connection: NodeConnection) -> None:
-        """See ``node.Home``."""
+        """See ``answered.Home``."""
         connection.idle_since = self._now
         self._idle.append(connection)
 
     def forget(self, connection: NodeConnection) -> None:
-        """See ``node.Home``."""
+        """See ``answered.Home``."""
         self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -133,7 +133,7 @@ class LocalServer(Pool):
             self._introduce(self._their_ends[connection], peer)
         return connection
 
-    async def connect(self, peer: object) -> NodeConnection:
+    async def connect(self, peer: object, *, new: bool = False) -> NodeConnection:  # noqa: ARG002
         """See ``Destination``."""
         loop = asyncio.get_running_loop()
         connection = NodeConnection(self, b"localhost", None)
@@ -149,6 +149,6 @@ class LocalServer(Pool):
         return connection
 
     def forget(self, connection: NodeConnection) -> None:
-        """See ``node.Home``."""
+        """See ``answered.Home``."""
         super().forget(connection)
         self._their_ends.pop(connection, None)

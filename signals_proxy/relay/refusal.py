@@ -35,6 +35,8 @@ def refusal(status: int, reason: str | SignalsError, *, is_head: bool) -> bytes:
     An error of the registry's callers has the registry's shape, every other Elasticsearch's. The
     answer to HEAD has the length of the body that it lacks (RFC 9110 9.3.2).
     """
+    if status == 417:  # which Elasticsearch says without a word
+        return b"HTTP/1.1 417 Expectation Failed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
     body: dict[str, Any]
     if isinstance(reason, CallerError):
         body = {"status": status, "error": reason.message}

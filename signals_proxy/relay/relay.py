@@ -4,14 +4,16 @@ import asyncio
 import math
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from signals_proxy.relay.client import Awaited, ClientConnection
+from signals_proxy.relay.client import ClientConnection
 from signals_proxy.relay.deciding import ByBody
+from signals_proxy.relay.forwarding import Forwarding
 from signals_proxy.relay.head import Request, parse_request
 from signals_proxy.relay.memory import Memory
 from signals_proxy.relay.pool import Destination
+from signals_proxy.relay.reading import Awaited
 from signals_proxy.relay.secured import Handshakes
 from signals_proxy.relay.sockets import Vanished, whose_peers_left
 from signals_proxy.relay.tally import Access, Tally
@@ -40,6 +42,7 @@ class Limits:
     response_head_size: int = 1024 * 1024
     in_flight: int | None = None
     place_timeout_s: float = 5.0
+    answer_timeout_s: float | None = None
 
 
 class Relay:
@@ -56,6 +59,7 @@ class Relay:
         destinations: Sequence[Destination],
         limits: Limits,
         access: Access | None = None,
+        forwarding: Forwarding | None = None,
     ) -> None:
         self.head_size = limits.head_size
         self.draining = False
@@ -69,20 +73,23 @@ class Relay:
         self._route = route
         self._destinations = destinations
         self._limits = limits
+        self._forwarding = forwarding
         self._patience_s = {
             Awaited.REQUEST: limits.idle_timeout_s,
             Awaited.HEAD: limits.head_timeout_s,
             Awaited.BODY: limits.idle_timeout_s,
             Awaited.READER: limits.idle_timeout_s,
             Awaited.END: LINGER_S,
+            Awaited.ANSWER: limits.answer_timeout_s or math.inf,
             Awaited.NOTHING: math.inf,
         }
         self._clients: set[ClientConnection] = set()
         self._handshakes = Handshakes(self, limits.head_timeout_s, limits.idle_timeout_s)
+        self.failed_handshakes = self._handshakes.failed
         self._vanished = Vanished()
         self._looked = self.now
         self._empty = asyncio.Event()
-        self.understand = Memory(self._understand, limit=4096)
+        self.understand = Memory(self._understand, limit=4096).__call__
         self._timer = self._loop.call_later(_TICK_S, self._tick)
 
     def __call__(self) -> ClientConnection:
@@ -163,6 +170,10 @@ class Relay:
 
     def _understand(self, head: bytes) -> tuple[tuple[Request, Destination | ByBody], bool]:
         request, target = parse_request(head)
+        forwarding = self._forwarding
+        if forwarding is not None:
+            cuts, said = forwarding.of(head, request.cuts)
+            request = replace(request, cuts=cuts, strip=forwarding.strip, forwarded_for=said)
         return (request, self._route(target)), len(request.cuts) <= _MEMORABLE_CUTS
 
     def _tick(self) -> None:

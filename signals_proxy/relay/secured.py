@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -22,6 +23,9 @@ __all__ = ["Handshakes"]
 
 _UNSENT: Final = 64 * 1024
 """Bytes kept for a client who does not read, beside what the kernel keeps: as without TLS."""
+
+
+_NO_TLS: Final = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}
 
 
 @dataclass(slots=True)
@@ -35,7 +39,8 @@ class Handshakes:
 
     The relay has to ``forget`` a client who joins it, and is told of one who has ``left`` before.
     Times are the event loop's, in seconds. ``timeout_s`` is for a handshake; ``idle_timeout_s`` is
-    how long the connection that follows it may take to send its last words.
+    how long the connection that follows it may take to send its last words. ``failed`` counts those
+    that failed, by the reasons that the metric of this has.
     """
 
     def __init__(self, relay: Switchboard, timeout_s: float, idle_timeout_s: float) -> None:
@@ -43,6 +48,7 @@ class Handshakes:
         self._timeout_s = timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._under_way: dict[ClientConnection, _Handshake] = {}
+        self.failed: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -75,6 +81,7 @@ class Handshakes:
     async def _shake(
         self, client: ClientConnection, connection: socket.socket, tls: ssl.SSLContext
     ) -> None:
+        reason = "slow"  # unless it ends by itself
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: client,
@@ -86,11 +93,23 @@ class Handshakes:
                 ssl_shutdown_timeout=self._idle_timeout_s,
             )
             transport.set_write_buffer_limits(_UNSENT)
-        except OSError:
-            pass  # the client left, speaks no TLS, or has shown no certificate, or a wrong one
+        except OSError as error:
+            reason = _reason(error)
         finally:
             if self._under_way.pop(client, None) is not None:
+                self.failed[reason] += 1
                 self._relay.left(client)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        told = error.reason or ""
+        if told in _NO_TLS:
+            return "no_tls"
+        if "_ALERT_" in told:  # the client's own word for it
+            return "refused"
+        return "certificate" if "CERTIFICATE" in told else "other"
+    return "slow" if isinstance(error, ConnectionAbortedError) else "left"
 
 
 class _Accepted(asyncio.Protocol):

@@ -5,18 +5,17 @@ Rules of the file:
 - A context accepts nothing that its settings do not vouch for, from the moment it is made.
 - What a handshake shows that verifies nothing is only searched for a certificate whose hash is
   known beforehand; no request is ever written on such a connection.
-- A key is in memory alone. OpenSSL reads it from a file only, so it gets one that is on no disk.
 """
 
 import asyncio
 import hashlib
-import os
 import ssl
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from signals_proxy import key_pair
 from signals_proxy.errors import ConfigError, NotConnected, TimedOut
 from signals_proxy.secret import Secret
 
@@ -107,19 +106,15 @@ def client_context(
 def _show(
     context: ssl.SSLContext, certificate: str, key: Secret, settings: tuple[str, str]
 ) -> None:
-    pem = f"{certificate}\n{key.reveal()}".encode()
-    with os.fdopen(os.memfd_create("certificate"), "wb", buffering=0) as file:
-        file.write(pem)
-        try:
-            # Without the last, OpenSSL would ask the terminal for the password of an encrypted key.
-            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password="")
-        except (ssl.SSLError, ValueError):
-            raise ConfigError(
-                "not a certificate in PEM with the key that belongs to it, not encrypted",
-                remedy="the file begins with the certificate, then come those of its issuers; the key"
-                f" is in {settings[1]}, decrypted (openssl pkey -in FILE -out NEW)",
-                path=settings[0],
-            ) from None
+    try:
+        key_pair.show(context, certificate, key)
+    except ValueError:
+        raise ConfigError(
+            "not a certificate in PEM with the key that belongs to it, not encrypted",
+            remedy="the file begins with the certificate, then come those of its issuers; the key"
+            f" is in {settings[1]}, decrypted (openssl pkey -in FILE -out NEW)",
+            path=settings[0],
+        ) from None
 
 
 def _load(context: ssl.SSLContext, certificates: str, setting: str, whose: str) -> None:

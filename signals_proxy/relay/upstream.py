@@ -1,13 +1,18 @@
 """The settings of the cluster, and one of its nodes: how it is connected to, and its connections.
 
-Rule of the file: every connection looks its node's name up anew. Now and then the names of those
-that serve nobody are, too, and whoever is connected to an address that the name has lost is closed.
+Rules of the file
+
+- Every connection looks its node's name up anew, but for those that are made at the same time: the
+  system looks few names up at once. Now and then the names of those that serve nobody are, too, and
+  whoever is connected to an address that the name has lost is closed.
+- ``connect_timeout_s`` is for all that it takes to connect to a node: its name, its addresses, TLS.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -19,9 +24,10 @@ from signals_proxy.relay.pool import Pool
 from signals_proxy.relay.sockets import keep_alive
 from signals_proxy.relay.tls import ClientCertificate
 
-__all__ = ["NodePool", "Resolve", "Upstream", "resolved"]
+__all__ = ["NodePool", "Resolve", "Upstream", "is_our_own_lack", "resolved"]
 
 _MOST_ADDRESSES: Final = 8  # of one name, that are tried
+_LACKS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a name, in the order to try them in. Raises ``OSError``."""
@@ -52,6 +58,17 @@ async def resolved(name: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
+def is_our_own_lack(failed: UpstreamError) -> bool:
+    """Tell whether a connection failed for what this machine has too few of: that is no node's fault."""
+    error = failed.__cause__
+    if isinstance(error, socket.gaierror):  # which does not tell why
+        try:
+            socket.socket().close()
+        except OSError:
+            return True
+    return isinstance(error, OSError) and error.errno in _LACKS
+
+
 class NodePool(Pool):
     """One node, and the connections to it.
 
@@ -66,8 +83,8 @@ class NodePool(Pool):
         tls: ssl.SSLContext | None,
         response_head_size: int,
         resolve: Resolve,
-        waiting: Sequence[object],
-        freed: Callable[[], None],
+        waiting: Collection[object],
+        freed: Callable[[Node], None],
     ) -> None:
         super().__init__(response_head_size)
         parts = urlsplit(url)
@@ -91,6 +108,7 @@ class NodePool(Pool):
         self._tls = tls if https else None
         self._timeout_s = upstream.connect_timeout_s
         self._resolve = resolve
+        self._lookup: asyncio.Task[Sequence[str]] | None = None
         self._waiting = waiting
         self._freed = freed
 
@@ -101,7 +119,7 @@ class NodePool(Pool):
             self.node.in_flight += 1
         return connection
 
-    async def connect(self, peer: object) -> NodeConnection:  # noqa: ARG002
+    async def connect(self, peer: object, *, new: bool = False) -> NodeConnection:  # noqa: ARG002
         """See ``Destination``. The addresses of the node's name are tried in turn."""
         self.node.in_flight += 1
         try:
@@ -114,13 +132,13 @@ class NodePool(Pool):
         return connection
 
     def take_back(self, connection: NodeConnection) -> None:
-        """See ``node.Home``."""
+        """See ``answered.Home``."""
         self.node.heard_at = connection.idle_since = self._now
         self._idle.append(connection)
         self._free()
 
     def forget(self, connection: NodeConnection) -> None:
-        """See ``node.Home``."""
+        """See ``answered.Home``."""
         if connection in self._all and connection not in self._idle:
             self.node.is_suspect = self.node.is_suspect or connection.is_in_use
             self._free()
@@ -147,14 +165,25 @@ class NodePool(Pool):
     def _free(self) -> None:
         self.node.in_flight -= 1
         if self._waiting:
-            self._freed()
+            self._freed(self.node)
 
     async def _addresses(self) -> Sequence[str]:
         if not self.is_named:
             return [self.name]
+        if self._lookup is None:
+            self._lookup = asyncio.get_running_loop().create_task(self._look_up())
+            self._lookup.add_done_callback(self._looked_up)
+        return await asyncio.shield(self._lookup)
+
+    def _looked_up(self, lookup: asyncio.Task[Sequence[str]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # so that nobody is told if all who waited for it have left
+
+    async def _look_up(self) -> Sequence[str]:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return (await self._resolve(self.name, self.port))[:_MOST_ADDRESSES]
+                return await self._resolve(self.name, self.port)
         except TimeoutError as error:
             raise TimedOut(f"no address for {self.name} in {self._timeout_s:g} s") from error
         except (OSError, UnicodeError) as error:  # the latter for what cannot be a name
@@ -162,24 +191,29 @@ class NodePool(Pool):
 
     async def _connect(self) -> NodeConnection:
         error: UpstreamError = NotConnected(f"no connection to {self._authority}: no address")
-        for address in await self._addresses():
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._timeout_s
+        addresses = (await self._addresses())[:_MOST_ADDRESSES]
+        for position, address in enumerate(addresses):
+            # A share for each: one that is silent leaves the others theirs.
+            share = (until - clock()) / (len(addresses) - position)
             try:
-                return await self._connect_to(address)
+                return await self._connect_to(address, share)
             except (NotConnected, TimedOut) as failed:
                 error = failed
         raise error
 
-    async def _connect_to(self, address: str) -> NodeConnection:
+    async def _connect_to(self, address: str, within_s: float) -> NodeConnection:
         connection = NodeConnection(self, self._authority.encode(), self.host_field)
         name = self.name if self._tls else None
-        shown, timeout_s = self._authority, self._timeout_s
+        shown = self._authority
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(within_s):
                 transport, _ = await asyncio.get_running_loop().create_connection(
                     lambda: connection, address, self.port, ssl=self._tls, server_hostname=name
                 )
         except TimeoutError as error:
-            raise TimedOut(f"no connection to {shown} in {timeout_s:g} s") from error
+            raise TimedOut(f"no connection to {shown} in {self._timeout_s:g} s") from error
         except (OSError, ssl.SSLError) as error:
             raise NotConnected(f"no connection to {shown}: {error}") from error
         if connection.transport is None:

@@ -32,11 +32,12 @@ _MANY: Final = 64 * 1024
 _MOST_WAITING: Final = 256
 """How many writes wait for the disk at most: 16 MiB."""
 
-# The path of the target, without the scheme and the authority of its absolute form, where a password
-# can stand (RFC 9112 3.2.2).
+# The path of the target, without the authority of its absolute form, where a password can stand
+# (RFC 9112 3.2.2), the like of which some clients write without a scheme; and without a fragment, in
+# which browsers keep tokens, and which is refused (RFC 9112 3.2).
 _PATH: Final = re.compile(
-    rb"([A-Za-z]+) (?:[A-Za-z][A-Za-z0-9+.-]*://[^/? \r\n]*)?(/[^? \r\n]*)?(?:\?[^ \r\n]*)?"
-    rb" HTTP/1\.[01]\r\n"
+    rb"([A-Za-z]+) (?:[A-Za-z][A-Za-z0-9+.-]*://[^/?# \r\n]*|//[^/?#@ \r\n]*@[^/?# \r\n]*)?"
+    rb"(/[^?# \r\n]*)?(?:[?#][^ \r\n]*)? HTTP/1\.[01]\r\n"
 )
 _FIELDS: Final = re.compile(rb"\r\n((?i:x-opaque-id|traceparent|x-forwarded-for)):[\t ]*+([^\r]*+)")
 

@@ -12,10 +12,13 @@ from signals_proxy.server.access_log import AccessLog
 from signals_proxy.telemetry import counters
 from signals_proxy.telemetry.audit import Audit
 from signals_proxy.telemetry.counters import Figures, add
+from signals_proxy.telemetry.log import Log, way_of
 
 __all__ = ["Rooms", "keep_telling", "tell"]
 
 _EVERY_S: Final = 1.0
+
+_log = Log("telemetry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Rooms:
     audit: Audit
     access_log: AccessLog | None
     lookups: Mapping[str, int]
+    deliveries: Mapping[tuple[str, ...], int]
 
     def figures(self) -> Figures:
         """Return what they have counted so far, and what is now."""
@@ -35,6 +39,7 @@ class Rooms:
         lost = 0 if self.access_log is None else self.access_log.lost
         figures: Figures = {
             "account_calls_total": dict(self.audit.calls),
+            "deliveries_total": dict(self.deliveries),
             "decision_lookups_total": {(name,): n for name, n in self.lookups.items()},
             "audit_lines_not_in_file_total": {(): self.audit.not_in_file},
             "access_log_lines_lost_total": {(): lost},
@@ -49,9 +54,17 @@ class Rooms:
 
 
 async def keep_telling(descriptor: int, rooms: Rooms) -> None:
-    """Tell the supervisor every second."""
+    """Tell the supervisor every second. Whatever goes wrong is logged once, until it is over."""
+    troubled = False
     while True:
-        tell(descriptor, rooms)
+        try:
+            tell(descriptor, rooms)
+        except Exception as error:  # noqa: BLE001  what was told before stands, and clients are served
+            if not troubled:
+                _log.error("metrics stand still", way=way_of(error))
+            troubled = True
+        else:
+            troubled = False
         await asyncio.sleep(_EVERY_S)
 
 
@@ -65,6 +78,7 @@ def _of_relay(relay: Relay) -> Figures:
         "client_connections": {(): len(relay)},
         "client_connections_accepted_total": {(): relay.accepted},
         "client_connections_refused_total": {(): relay.refused},
+        "tls_handshakes_failed_total": {(why,): n for why, n in relay.failed_handshakes.items()},
     }
 
 

@@ -39,10 +39,7 @@ from signals_proxy.authorization import (
     StaticUsers,
 )
 from signals_proxy.config import Settings
-from signals_proxy.errors import (
-    InvalidTarget,
-    NotFound,
-)
+from signals_proxy.errors import ConfigError, InvalidTarget, NotFound
 from signals_proxy.listeners import BACKLOG
 from signals_proxy.registry import Registry, connect
 from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay
@@ -88,6 +85,13 @@ async def serve(
         peers, audit = Peers(settings.trusted_proxies), Audit(settings.audit)
         stack.push_async_callback(audit.close)
         types = schema.load()
+        unknown = (settings.delivery.types or types.keys()) - types.keys()
+        if unknown:
+            raise ConfigError(
+                f"there is no account type '{min(unknown)}'",
+                path="registry.types",
+                remedy=f"the types are {', '.join(types)}",
+            )
         limits = settings.limits
         cluster = Cluster(
             *(settings.upstream, tls and tls.clients, head_size),
@@ -100,13 +104,18 @@ async def serve(
         )
         asking = Asking(partial(ask, deciding))
         authorizer = _authorizer(settings.authorization, asking, types)
+        registry = Registry(registry_client, settings.registry.index, types)
+        stack.push_async_callback(registry.health.flush)
+        sending = api.Sending.by(settings.delivery, registry.health)
+        stack.push_async_callback(sending.deliveries.close)
         build = partial(
             api.build,
-            registry=Registry(registry_client, settings.registry.index, types),
+            registry=registry,
             keyring=keyring_of(settings),
             types=types,
             authorizer=authorizer,
             audit=audit,
+            sending=sending,
             peer_of=peers.of,
         )
 
@@ -138,14 +147,15 @@ async def serve(
         if settings.access_log is not None:
             access_log = AccessLog(settings.access_log.file, settings.trusted_proxies)
             stack.push_async_callback(access_log.close)
+        relay_of = partial(Relay, limits=limits, access=access_log, forwarding=settings.forwarding)
         served = (
-            (Relay(route, (cluster, deciding, accounts), limits, access_log), sockets),
-            (Relay(route_alone, (alone,), limits, access_log), accounts_sockets),
+            (relay_of(route, (cluster, deciding, accounts)), sockets),
+            (relay_of(route_alone, (alone,)), accounts_sockets),
         )
         lookups = authorizer.lookups if isinstance(authorizer, HasPrivileges | AuthInfo) else {}
         relays = [relay for relay, _ in served]
         tallies = [cluster.tally, accounts.tally, alone.tally, *(relay.tally for relay in relays)]
-        rooms = Rooms(relays, tallies, cluster, audit, access_log, lookups)
+        rooms = Rooms(relays, tallies, cluster, audit, access_log, lookups, sending.ended)
         for relay, _ in served:
             stack.callback(relay.close)
         if settings.upstream.shown and not settings.upstream.shared_identity:
@@ -155,6 +165,8 @@ async def serve(
         stack.callback(telling.cancel)
         watching = asyncio.create_task(watch(settings.upstream, tls, cluster, status))
         stack.callback(watching.cancel)
+        writing = asyncio.create_task(registry.health.keep_writing())
+        stack.callback(writing.cancel)
         if settings.authorization.backend in {"elasticsearch", "opensearch"}:
             learning = asyncio.create_task(asking.learn())
             stack.callback(learning.cancel)

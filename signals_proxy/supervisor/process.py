@@ -97,6 +97,7 @@ class WorkerProcess:
                 start_new_session=True,
             )
             undo.pop_all()
+            ledger.started += 1
         assert process.stdin is not None  # noqa: S101
         process.stdin.write(record)
         process.stdin.close()

@@ -23,6 +23,7 @@ from signals_proxy.account.keyring import Keyring
 from signals_proxy.config import Address, InvalidSettings, Settings, Sources
 from signals_proxy.errors import ConfigError
 from signals_proxy.server import keyring_of, listener_tls, tls_for
+from signals_proxy.supervisor import descriptors
 from signals_proxy.supervisor.generation import Generation
 from signals_proxy.telemetry import health, metrics
 from signals_proxy.telemetry.counters import Figures
@@ -110,7 +111,7 @@ class _Supervisor:
         self._accounts: listeners.Sockets = {}
         self._ledger = metrics.ledger()
         self._runner = web.AppRunner(
-            health.application(self._health, self._metrics), access_log=None
+            health.application(self._health, self._metrics), **health.RUNNER_OPTIONS
         )
         self._health_at: tuple[Address, asyncio.Server] | None = None
         self._stop = asyncio.Event()
@@ -123,6 +124,7 @@ class _Supervisor:
         self._errors: Sequence[ConfigError] = ()
 
     async def run(self) -> bool:
+        descriptors.raise_limit()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
@@ -187,6 +189,8 @@ class _Supervisor:
         :raises ConfigError: if they cannot. Then, as if a stop comes first, nothing has changed.
         """
         settings = new.settings
+        if (lack := descriptors.shortage(settings.limits.connections)) is not None:
+            _log.warning("too few descriptors", reason=lack[0], hint=lack[1])
         with settings.locating():
             async with contextlib.AsyncExitStack() as undo:
                 sockets = listeners.bind(settings.listen, settings.workers, self._sockets)

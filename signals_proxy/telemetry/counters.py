@@ -49,7 +49,8 @@ class Ledger:
     """The numbers of all workers, those that have ended included.
 
     ``labels`` are the names of the labels of each metric that a worker may tell of; ``lasting`` tells
-    of which metrics the numbers outlive their worker. ``started`` counts the workers.
+    of which metrics the numbers outlive their worker. ``started`` counts the workers; who starts one
+    has to count it.
     """
 
     def __init__(
@@ -72,7 +73,6 @@ class Ledger:
         """
         descriptor = os.memfd_create("counters", os.MFD_CLOEXEC)
         self._living[descriptor] = {}
-        self.started += 1
         return descriptor
 
     def close(self, descriptor: int) -> None:

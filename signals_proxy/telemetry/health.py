@@ -10,21 +10,34 @@ of too many connections the oldest are ended, so that the next question is answe
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from signals_proxy.telemetry.metrics import CONTENT_TYPE
 
-__all__ = ["CONNECTIONS", "Health", "answer", "application"]
+__all__ = ["CONNECTIONS", "RUNNER_OPTIONS", "Health", "answer", "application"]
 
 CONNECTIONS: Final = 256
 
 _BACKLOG: Final = 64
 """Connections that are accepted in one go, before any is looked at."""
+
+
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_logger = logging.getLogger("signals_proxy.health")
+_logger.addFilter(_is_no_bad_request)
+
+RUNNER_OPTIONS: Final[Mapping[str, Any]] = {"access_log": None, "logger": _logger}
+"""How the application is to be run: whoever sends what is no HTTP does not fill the log."""
 
 
 @dataclass(frozen=True, slots=True)

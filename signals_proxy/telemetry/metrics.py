@@ -64,6 +64,13 @@ METRICS: Final[Mapping[str, Described]] = {
     "client_connections": _gauge("Connections of clients."),
     "client_connections_accepted_total": _counter("Connections of clients that came."),
     "client_connections_refused_total": _counter("Those of them that were one too many."),
+    "tls_handshakes_failed_total": _counter(
+        "Handshakes with clients that failed. reason: no_tls if what came was none; refused if the"
+        " client did not take what it was shown, mostly a certificate that it does not trust;"
+        " certificate if it showed none, or a wrong one; slow if it took too long; left if it ended"
+        " the connection; or other.",
+        "reason",
+    ),
     "node_connections": _gauge("Connections to a node of the cluster.", "node"),
     "node_requests_in_flight": _gauge("Requests that a node has.", "node"),
     "node_workers": _gauge(
@@ -76,6 +83,11 @@ METRICS: Final[Mapping[str, Described]] = {
         " denied, or none if nobody was asked or could tell. outcome: success, failure, or unknown if"
         " no answer went out.",
         *("action", "decision", "outcome"),
+    ),
+    "deliveries_total": _counter(
+        "Deliveries, and checks of accounts, that ended. type: of the account. action: send or test."
+        " outcome: success, or the reason of the failure; refused if it was none of the service's.",
+        *("type", "action", "outcome"),
     ),
     "decision_lookups_total": _counter(
         "Questions to the cluster of who may do what. result: hit if the answer was remembered, joined"

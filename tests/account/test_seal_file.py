@@ -134,6 +134,7 @@ def test_a_public_key_is_read_as_it_is_told():
         KEY.line[:-1] + "ä",
         "age1" + "q" * 58,
     ],
+    ids=map(str, range(10)),  # the keys are others in each process
 )
 def test_what_is_no_public_key(text):
     """Anything else is refused with a remedy, and not quoted."""

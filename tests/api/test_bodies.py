@@ -89,7 +89,7 @@ async def test_gzip(client: Any, cluster: Any) -> None:
 
 def test_bombs_cost_little() -> None:
     """A bomb is stopped while it is inflated, not afterwards."""
-    bomb = gzip.compress(b" " * 500_000_000, 1)
+    bomb = gzip.compress(b" " * 50_000_000, 1)
     tracemalloc.start()
     with pytest.raises(BodyTooLarge):
         _inflate(bomb)
@@ -102,13 +102,14 @@ def test_bombs_cost_little() -> None:
     ("body", "status", "words"),
     [
         (gzip.compress(large(1024 * 1024 + 1)), 413, "larger"),
-        (gzip.compress(b" " * 500_000_000, 1), 413, "larger"),
+        (gzip.compress(b" " * 50_000_000, 1), 413, "larger"),
         (encoded(VALID), 400, "not gzip"),
         (gzip.compress(encoded(VALID))[:-1], 400, "cut short"),
         (gzip.compress(encoded(VALID)) + b"x", 400, "follows"),
         (gzip.compress(encoded(VALID)) * 2, 400, "follows"),
         (b"", 400, "cut short"),
     ],
+    ids=["large", "bomb", "plain", "cut", "more", "double", "empty"],
 )
 async def test_broken_gzip(client: Any, cluster: Any, body: bytes, status: int, words: str) -> None:
     """A bomb, something else, a half and a double are refused."""

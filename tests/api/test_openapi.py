@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signals_proxy.account import ref, search
+from signals_proxy.account import message, ref, search
 from signals_proxy.account.ref import Endpoint
 from signals_proxy.api import parameters
 from signals_proxy.api.handlers import HANDLERS
@@ -19,7 +19,7 @@ from signals_proxy.api.openapi import openapi
 from signals_proxy.api.published import schemas
 from signals_proxy.errors import InvalidTarget
 
-DOCUMENT = openapi(TYPES, "1.2.3")
+DOCUMENT = openapi(TYPES, message.load(), "1.2.3")
 PATHS: dict[str, Any] = DOCUMENT["paths"]
 PREFIX = "/_signals/account"
 
@@ -71,7 +71,10 @@ def test_each_type_has_its_body(name: str) -> None:
 @pytest.mark.parametrize("endpoint", sorted(HANDLERS, key=lambda it: it.value))
 def test_each_call_is_there(endpoint: Endpoint) -> None:
     """Its methods are those of the application, and OPTIONS."""
-    calls = ["email/{id}", "{tenant}/teams/{id}"] if endpoint is Endpoint.ACCOUNT else []
+    of_account = {Endpoint.ACCOUNT: "", Endpoint.SEND: "/_send", Endpoint.TEST: "/_test"}
+    of_account[Endpoint.STATUS] = "/_status"
+    about = of_account.get(endpoint)
+    calls = [] if about is None else [f"email/{{id}}{about}", f"{{tenant}}/teams/{{id}}{about}"]
     for call in calls or [endpoint.value]:
         methods = [it.upper() for it in PATHS[f"{PREFIX}/{call}"] if it != "parameters"]
         assert sorted(methods) == sorted([*HANDLERS[endpoint], "OPTIONS"])

@@ -117,6 +117,20 @@ class TestErrors:
             ),
             (MINIMAL + "insecure: maybe\n", "7: insecure: must be true or false | "),
             (MINIMAL + "workers: 0\n", "7: workers: must be a whole number from 1 to 256 | "),
+            (
+                MINIMAL + "forward: {strip_fields: [x, 'a b']}\n",
+                (
+                    "7: forward.strip_fields.1: must be the name of a header field, such as"
+                    " X-Proxy-User | "
+                ),
+            ),
+            (
+                MINIMAL + "forward: {strip_fields: [x, Content_Length]}\n",
+                (
+                    "7: forward.strip_fields.1: without this field the cluster would see another"
+                    " request than the client sent | take it away"
+                ),
+            ),
             (MINIMAL + "workers: true\n", "7: workers: must be a whole number from 1 to 256 | "),
             (
                 MINIMAL + "listen: 127.0.0.1:65536\n",

@@ -18,7 +18,7 @@ from signals_proxy.registry import (
     BearerCredentials,
     RegistrySettings,
 )
-from signals_proxy.relay import Limits, Upstream
+from signals_proxy.relay import Forwarding, Limits, Upstream
 from signals_proxy.secret import Secret
 from signals_proxy.telemetry.audit import AuditSettings
 
@@ -35,6 +35,7 @@ class TestWholeFiles:
         assert settings.insecure is False
         assert Upstream(hosts=("http://127.0.0.1:9200",)) == settings.upstream
         assert Limits() == settings.limits
+        assert settings.forwarding is None
         assert RegistrySettings() == settings.registry
         assert AuthorizationSettings() == settings.authorization
         assert AuditSettings() == settings.audit
@@ -69,6 +70,7 @@ access_log: {{enabled: true, file: access.json}}
 trusted_proxies: [192.0.2.1, 10.0.0.0/8, "2001:db8::/32", "::ffff:198.51.100.0/120"]
 health: {{listen: "localhost:3"}}
 accounts: {{listen: 127.0.0.3:4}}
+forward: {{strip_fields: [X-Proxy-User, es-Security_Runas-user], append_forwarded_for: true}}
 limits:
   head_size: 1kb
   response_head_size: 2mb
@@ -77,6 +79,7 @@ limits:
   connections: 5
   in_flight: 7
   place_timeout: 3s
+  answer_timeout: 9m
   drain: 1d
 """
         )
@@ -102,7 +105,11 @@ limits:
             *("192.0.2.1/32", "10.0.0.0/8", "2001:db8::/32"),
             "198.51.100.0/24",  # as the client's address is compared, too
         ]
-        assert Limits(1024, 2.0, 120.0, 5, 86400.0, 2 * 1024 * 1024, 7, 3.0) == settings.limits
+        assert (
+            Limits(1024, 2.0, 120.0, 5, 86400.0, 2 * 1024 * 1024, 7, 3.0, 540.0) == settings.limits
+        )
+        names = frozenset({b"x-proxy-user", b"es-security-runas-user"})
+        assert settings.forwarding == Forwarding(names, append_forwarded_for=True)
 
     def test_null_is_not_set(self, load: Load) -> None:
         """A setting or a group without a value counts as not set."""

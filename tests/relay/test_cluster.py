@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -187,17 +188,21 @@ async def test_a_node_that_refuses_is_left_out(nodes: list[Recorder], make: Make
     await eventually(lambda: len(nodes[0].connections) == 0)
 
 
-async def test_a_node_that_is_silent_is_left_out(nodes: list[Recorder], make: Make) -> None:
-    """A node that does not take connections costs whoever tries it first some time, and nobody else."""
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=0) as silent,
-        contextlib.ExitStack() as full,
-    ):
+@contextlib.contextmanager
+def silent(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Yield the port of a server whose backlog is full."""
+    with socket.create_server((host, port), backlog=0) as server, contextlib.ExitStack() as full:
         for _ in range(2):  # the kernel answers one more than the backlog, then nobody
             one = full.enter_context(socket.socket())
             one.setblocking(False)
-            one.connect_ex(silent.getsockname())
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            one.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+async def test_a_node_that_is_silent_is_left_out(nodes: list[Recorder], make: Make) -> None:
+    """A node that does not take connections costs whoever tries it first some time, and nobody else."""
+    with silent() as port:
+        url = f"http://127.0.0.1:{port}"
         cluster = make(url, nodes[0].url, connect_timeout_s=0.2)
         for _ in range(3):
             assert (await cluster.connect(None)).default_host == nodes[0].url[7:].encode()
@@ -300,6 +305,51 @@ async def test_a_node_that_breaks_connections_is_probed(nodes: list[Recorder], m
         assert node.is_suspect is not leaves
 
 
+async def test_a_kept_connection_that_has_just_ended_is_no_answer(make: Make) -> None:
+    """A probe that met one that the node was about to close is made once more, on a new one."""
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (b"HTTP/1.1 503 \r\ncontent-length: 0\r\n\r\n", b""):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    cluster = make(url, url)
+    await errand(cluster._pools[0], b"GET / HTTP/1.0\r\n\r\n", b"")
+    assert len(cluster) == 1
+    node = cluster._nodes.all[0]
+    node.is_suspect = True
+    cluster.tick(cluster._now)
+    assert node.is_probed
+    await eventually(lambda: not node.is_probed)
+    assert not node.is_dead
+    server.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_descriptor_is_left(nodes: list[Recorder], make: Make, host: str) -> None:
+    """What this process lacks is said of no node, neither by a request nor by a probe."""
+    cluster = make(*(f"http://{host}:{node.port}" for node in nodes))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        with socket.socket() as lowest:
+            few = lowest.fileno() + 8
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.enter_context(contextlib.closing(socket.socket()))
+        with pytest.raises(NotConnected, match="no connection to"):
+            await cluster.connect(None)
+        cluster._nodes.all[1].is_suspect = True
+        cluster.tick(cluster._now)
+        await eventually(lambda: not cluster._tasks)
+        assert [node.is_dead for node in cluster._nodes.all] == [False] * 3
+    assert await cluster.connect(None)
+
+
 async def test_nothing_is_probed_while_the_cluster_is_closed(
     nodes: list[Recorder], make: Make
 ) -> None:
@@ -384,6 +434,62 @@ async def test_a_name_that_cannot_be_looked_up(nodes: list[Recorder], make: Make
         await impossible.connect(None)
 
 
+async def test_one_time_for_all_addresses(nodes: list[Recorder], make: Make) -> None:
+    """The addresses of a name share the time to connect: a silent one leaves the others theirs."""
+    addresses = ["127.0.0.2", "127.0.0.1"]
+
+    async def resolve(_name: str, _port: int) -> Sequence[str]:
+        return addresses
+
+    with silent("127.0.0.2", nodes[0].port) as port:
+        cluster = make(f"http://es.test:{port}", resolve=resolve, connect_timeout_s=0.4)
+        assert peer(await cluster.connect(None)) == "127.0.0.1"
+        addresses[:] = ["127.0.0.2"] * 9
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        with pytest.raises(TimedOut, match=r"^no connection to es\.test:\d+ in 0\.4 s$"):
+            await cluster.connect(None)
+        assert clock() - began < 8 * 0.4 / 2
+
+
+async def test_who_connects_at_the_same_time_shares_a_look_up(
+    nodes: list[Recorder], make: Make
+) -> None:
+    """A crowd does not wait until the system has looked the name up for each; one that fails is told
+    to all; and many addresses have moved nobody.
+    """
+    asked = 0
+    known = asyncio.Event()
+    answer: list[str] | OSError = ["127.0.0.1"]
+
+    async def resolve(_name: str, _port: int) -> Sequence[str]:
+        nonlocal asked
+        asked += 1
+        await known.wait()
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def crowd() -> list[Any]:
+        known.clear()
+        connecting = [asyncio.create_task(cluster.connect(None)) for _ in range(5)]
+        await eventually(lambda: cluster._pools[0].node.in_flight == before + 5)
+        connecting.pop().cancel()
+        known.set()
+        return await asyncio.gather(*connecting, return_exceptions=True)
+
+    cluster = make(f"http://es.test:{nodes[0].port}", resolve=resolve)
+    before = 0
+    connections = await crowd()
+    assert ([*map(peer, connections)], asked) == (["127.0.0.1"] * 4, 1)
+    before, answer = 4, socket.gaierror(-2, "unknown")
+    assert ([*map(type, await crowd())], asked) == ([NotConnected] * 4, 2)
+    give_back(cluster, connections[0])
+    answer = [f"127.0.0.{it}" for it in range(9, 0, -1)]
+    await cluster._pools[0].drop_moved()
+    assert cluster.idle(None) is connections[0]
+
+
 async def test_the_system_s_own_names(make: Make) -> None:
     """Without another resolver the system's is asked, which knows this machine by both protocols."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -434,6 +540,40 @@ async def test_a_node_that_is_back_has_places(nodes: list[Recorder], make: Make)
         cluster.tick(now + 2 * answers)
         await eventually(lambda answers=answers: back.answers == answers)
     assert (await waiting).default_host == nodes[0].url[7:].encode()
+
+
+async def test_who_waits_is_given_no_node_that_he_has_tried(
+    nodes: list[Recorder], make: Make
+) -> None:
+    """Also if all nodes are dead by then: he waits for the place of one that he has not."""
+    nodes[0].stop_listening()
+    cluster = make(nodes[0].url, nodes[1].url, places=1)
+    dead, busy = cluster._nodes.all
+    held = await cluster._pools[1].connect(None)
+    (waiting,) = await in_line(cluster, 1)
+    assert dead.is_dead
+    cluster._nodes.unreachable(busy, cluster._now)
+    cluster._changed(busy)
+    give_back(cluster, held)
+    assert await waiting is held
+    # He who has tried none is given a dead one rather than no place at all.
+    cluster._nodes._revive(busy)
+    (other,) = await in_line(cluster, 1)
+    await nodes[0].start()
+    cluster._nodes.unreachable(busy, cluster._now)
+    cluster._changed(busy)
+    assert (await other).default_host == nodes[0].url[7:].encode()
+
+
+async def test_who_waits_for_a_new_connection(nodes: list[Recorder], make: Make) -> None:
+    """A request that is repeated, as a kept connection failed it, gets none that was kept."""
+    cluster = make(nodes[0].url, places=1)
+    held = await cluster.connect(None)
+    waiting = asyncio.create_task(cluster.connect(None, new=True))
+    await eventually(lambda: len(cluster._waiting) == 1)
+    give_back(cluster, held)
+    assert (await waiting).served == 0
+    assert await waiting is not held
 
 
 async def test_who_waits_for_a_place_in_vain(nodes: list[Recorder], make: Make) -> None:

@@ -74,9 +74,14 @@ REFUSED = [
     ("an empty coding", 501, b"P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:"),
     ("chunked with a parameter", 501, b"P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;q=1"),
     ("chunked behind a control character", 400, b"P / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked"),
+    ("another expectation", 417, b"P / HTTP/1.1\r\nHost: a\r\nExpect: tea"),
+    ("an empty expectation", 417, b"P / HTTP/1.1\r\nHost: a\r\nExpect:"),
+    ("two expectations", 417, b"P / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, tea"),
+    ("two fields of expectations", 417, b"P / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nexpect: 100-continue"),
+    ("an expectation in HTTP/1.0", 417, b"P / HTTP/1.0\r\nHost: a\r\nExpect: tea"),
 ] + [
     (f"Connection naming {name.decode()}", 400, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close, " + name.upper())
-    for name in sorted({name.encode() for name in CREDENTIAL_FIELDS} | {b"host", b"content-length", b"transfer-encoding"})
+    for name in sorted({name.encode() for name in CREDENTIAL_FIELDS} | {b"host", b"content-length", b"expect", b"transfer-encoding"})
 ]  # fmt: skip
 
 REFUSED_ANSWERS = [

@@ -28,6 +28,7 @@ def chosen(nodes: Nodes, *tried: Node) -> int:
         ((0, 0, 0), "012", (), {0}),  # all are dead: the first that is to be probed
         ((0, 0, 0), "120", (), {1}),
         ((0, 0, 0), "120", (1,), {2}),
+        ((2, 1, 1), "012", (), {1}),  # a dead one that is full does not make others wait
         ((0, 0, 0), "0", (1, 2), {0}),  # nobody else is left: the dead are tried as well
     ],
 )
@@ -84,6 +85,22 @@ def test_probes_of_a_dead_node(answers: list[bool], pauses: list[int | None]) ->
         nodes.probed(node, now, answered=answered)
         pause = following
         assert node.is_dead is (pause is not None)
+
+
+def test_a_probe_that_could_not_be_made() -> None:
+    """It says nothing of the node, living or dead, and is made up for a second later."""
+    nodes = Nodes(2, 0.0)
+    living, dead = nodes.all
+    living.is_suspect = True
+    nodes.unreachable(dead, 0)
+    for now in (1, 2):
+        assert nodes.to_probe(now) == [living, dead]
+        for node in nodes.all:
+            nodes.probed(node, now, answered=None)
+        assert (living.is_dead, dead.is_dead, dead.answers) == (False, True, 0)
+    nodes.to_probe(3)
+    nodes.probed(living, 3, answered=True)
+    assert nodes.to_probe(4) == []
 
 
 def test_who_dies_again_is_probed_as_often_as_at_first() -> None:

@@ -36,6 +36,9 @@
       test_body.test_refused
   15  passing: Expect passes, and so do interim answers of any number;
       refusals: a node's connection is not used again after 413, nor is the client's lost;
+      refusals: a body that the node did not ask for is never sent, and both connections end;
+      refusals: an expectation that nobody can meet does not reach a node, which may take the body
+      for a request;
       test_differential.test_answers
   16  test_head.test_refused; passing: a method that nobody knows passes, for the node to judge
   17  test_differential.test_what_arrives

@@ -9,8 +9,9 @@ from wire import Play, Wire, settle
 
 from signals_proxy.errors import NotConnected
 from signals_proxy.relay import Limits
-from signals_proxy.relay.client import LINGER_BYTES, READ_AHEAD, Awaited
+from signals_proxy.relay.client import LINGER_BYTES
 from signals_proxy.relay.node import NodeConnection
+from signals_proxy.relay.reading import READ_AHEAD, Awaited
 
 GET = b"GET / HTTP/1.1\r\nHost: c\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -81,6 +82,26 @@ async def test_a_slow_client_stops_the_node() -> None:
     play.client.resume_writing()
     await settle()
     assert bytes(play.node.written) == GET + GET
+
+
+async def test_who_does_not_read_an_answer_is_not_waited_for_for_ever() -> None:
+    """Its node gets the place back; who reads a little has all his time again."""
+    play = Play(Limits(idle_timeout_s=10))
+    await tell(play, GET)
+    await answer(play, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n1")
+    play.client.since -= 100
+    for _ in range(2):
+        play.client.pause_writing()
+        assert play.client.awaited() is Awaited.READER
+        play.client.since -= 9
+        play.relay._tick()
+        assert play.node.aborted is False
+        play.client.resume_writing()
+        assert play.client.awaited() is Awaited.NOTHING
+    play.client.pause_writing()
+    play.client.since -= 11
+    play.relay._tick()
+    assert (play.node.aborted, play.wire.aborted) == (True, True)
 
 
 async def test_requests_of_a_client_that_does_not_read_wait() -> None:
@@ -232,7 +253,7 @@ async def test_no_node() -> None:
     """A destination that cannot be reached is a 503 in Elasticsearch's shape."""
     play = Play()
 
-    async def connect(_peer: object) -> None:
+    async def connect(_peer: object, **_: object) -> None:
         raise NotConnected("no connection to node:9200: refused")
 
     play.destination.connect = connect  # type: ignore[assignment]
@@ -252,7 +273,7 @@ async def test_a_node_that_closes_at_once() -> None:
     play = Play()
     connect = play.destination.connect
 
-    async def connect_and_lose(peer: object) -> object:
+    async def connect_and_lose(peer: object, **_: object) -> object:
         connection = await connect(peer)
         connection.connection_lost(None)
         return connection
@@ -269,7 +290,7 @@ async def test_a_mistake_of_ours_does_not_leave_the_client_waiting() -> None:
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
 
-    async def connect(_peer: object) -> None:
+    async def connect(_peer: object, **_: object) -> None:
         raise ZeroDivisionError
 
     play.destination.connect = connect  # type: ignore[assignment]
@@ -278,12 +299,14 @@ async def test_a_mistake_of_ours_does_not_leave_the_client_waiting() -> None:
 
 
 async def test_a_request_is_repeated_once() -> None:
-    """A repeat that meets the same fate, on a connection that served others, is not repeated."""
+    """A repeat, for which a new connection is asked for, is not repeated if it meets the same fate."""
     play = Play()
     connect = play.destination.connect
+    asked_for = []
 
-    async def used(peer: object) -> NodeConnection:
-        connection = await connect(peer)
+    async def used(peer: object, *, new: bool = False) -> NodeConnection:
+        asked_for.append(new)
+        connection = await connect(peer, new=new)
         connection.served = 7
         return connection
 
@@ -295,6 +318,7 @@ async def test_a_request_is_repeated_once() -> None:
         await settle()
     assert bytes(play.wire.written).startswith(b"HTTP/1.1 502 ")
     assert [bytes(wire.written) for wire in play.destination.wires] == [GET, GET]
+    assert asked_for == [False, True]
 
 
 async def test_a_client_that_leaves_while_its_node_is_called() -> None:
@@ -302,7 +326,7 @@ async def test_a_client_that_leaves_while_its_node_is_called() -> None:
     play = Play()
     cancelled = asyncio.Event()
 
-    async def connect(_peer: object) -> None:
+    async def connect(_peer: object, **_: object) -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -457,7 +481,8 @@ async def test_time_outs() -> None:
         (b"GET", b"", Awaited.HEAD, 10, b"HTTP/1.1 408"),
         (put, b"", Awaited.BODY, 20, b"HTTP/1.1 408"),
         (put, begun, Awaited.BODY, 20, b"HTTP/1.1 200"),
-        (GET, b"", Awaited.NOTHING, 10**9, b""),
+        (GET, b"", Awaited.ANSWER, 10**9, b""),
+        (GET, begun, Awaited.NOTHING, 10**9, b""),
     ):
         play = Play(limits)
         if sent:
@@ -469,13 +494,51 @@ async def test_time_outs() -> None:
         play.relay._tick()
         assert play.client.awaited() is awaited
         play.client.since -= 2
-        if awaited is Awaited.NOTHING:
+        if awaited in {Awaited.ANSWER, Awaited.NOTHING}:
             continue
         play.relay._tick()
         await settle()
         assert bytes(play.wire.written[:12]) == expected
         assert play.wire.aborted is not expected.endswith(b"408")
         play.relay.close()
+
+
+async def test_a_cluster_that_thinks_for_too_long() -> None:
+    """A request that came whole is a 504 after its time, however much the client sends meanwhile."""
+    put = b"PUT / HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n1"
+    play = Play(Limits(answer_timeout_s=10))
+    await tell(play, put)
+    play.client.since -= 11
+    play.relay._tick()  # the client is waited for, which is not thinking
+    assert bytes(play.node.written) == put
+    await tell(play, b"2")
+    since = play.client.since
+    play.relay.now += 5
+    await tell(play, GET)
+    assert play.client.since == since
+    play.client.since -= 11
+    play.relay._tick()
+    assert play.node.aborted is True
+    assert bytes(play.wire.written).startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+    assert b'"type":"receive_timeout_transport_exception"' in play.wire.written
+    assert play.wire.ended is True
+
+
+async def test_a_body_s_time_begins_when_it_is_asked_for() -> None:
+    """A client that waits for its 100 owes nothing; from then on it owes its body."""
+    head = b"PUT / HTTP/1.1\r\nHost: c\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    play = Play(Limits(idle_timeout_s=10))
+    await tell(play, head)
+    play.client.since -= 11
+    play.relay._tick()
+    assert play.client.awaited() is Awaited.ANSWER
+    await answer(play, b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert play.client.awaited() is Awaited.BODY
+    play.relay._tick()
+    assert bytes(play.wire.written) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    play.client.since -= 11
+    play.relay._tick()
+    assert b"HTTP/1.1 408 " in play.wire.written
 
 
 async def test_a_head_s_time_begins_with_its_first_byte() -> None:

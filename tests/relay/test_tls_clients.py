@@ -17,7 +17,8 @@ from tls_servers import NAME, Talk, listening
 
 from signals_proxy.errors import ConfigError
 from signals_proxy.relay import Cluster, Limits, Relay, ServerTls, Upstream
-from signals_proxy.relay.client import Awaited, ClientConnection
+from signals_proxy.relay.client import ClientConnection
+from signals_proxy.relay.reading import Awaited
 from signals_proxy.relay.relay import LINGER_S
 from signals_proxy.relay.tls import server_context
 from signals_proxy.secret import Secret
@@ -290,7 +291,7 @@ async def test_a_client_that_leaves(tls: ServerTls, trusting: ssl.SSLContext) ->
                 writer.transport.pause_reading()
                 await eventually(lambda: connection.stuck)  # noqa: B023
             else:
-                await eventually(lambda: connection.awaited() is Awaited.NOTHING)  # noqa: B023
+                await eventually(lambda: connection.awaited() is Awaited.ANSWER)  # noqa: B023
             writer.close()
             await gone.wait()
 
@@ -415,6 +416,68 @@ async def first_words(served: Served, context: ssl.SSLContext) -> bytes:
         return b""
     writer.close()
     return answer
+
+
+def junk(words: bytes) -> Callable[[ssl.SSLContext, int], None]:
+    """A client who sends this instead of a handshake, says no more, and waits."""
+
+    def send(_: ssl.SSLContext, port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(words)
+            client.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                client.recv(1024)
+
+    return send
+
+
+def shake(trusting: ssl.SSLContext, port: int) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        trusting.wrap_socket(plain, server_hostname=NAME) as client,
+    ):
+        client.recv(1)
+
+
+def distrust(_: ssl.SSLContext, port: int) -> None:
+    shake(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), port)
+
+
+def wait(_: ssl.SSLContext, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.recv(1)
+
+
+@pytest.mark.parametrize(
+    ("client", "reason"),
+    [
+        (junk(GET), "no_tls"),
+        (junk(b"DELETE / HTTP/1.1\r\n\r\n"), "no_tls"),
+        (junk(b"\x00" * 100), "no_tls"),
+        (distrust, "refused"),
+        (shake, "certificate"),  # it shows none
+        (wait, "slow"),
+        (junk(b""), "left"),
+        (junk(b"\x16\x03\x01\x02\x00"), "left"),
+        (junk(b"\x15\x03\x01\x00\x02\x02\x28"), "other"),
+        (junk(b"\x16\x03\x01\xff\xff" + b"a" * 65535), "other"),
+    ],
+)
+async def test_failed_handshakes_are_counted(
+    tls: ServerTls,
+    authority: trustme.CA,
+    trusting: ssl.SSLContext,
+    client: Callable[[ssl.SSLContext, int], None],
+    reason: str,
+) -> None:
+    """Each by why it failed, once, and never as a client."""
+    limits = Limits(head_timeout_s=0.2 if client is wait else 60)
+    async with serving(asking(tls, authority), answering, limits) as served:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(client, trusting, served.port)
+        await eventually(lambda: len(served.relay) == 0)
+        assert served.relay.failed_handshakes == {reason: 1}
+        assert served.relay.accepted == 0
 
 
 async def test_half_a_handshake(tls: ServerTls, trusting: ssl.SSLContext) -> None:

@@ -108,6 +108,7 @@ class TestGeneration:
         program(tmp_path)
         await news.until(lambda: workers.workers[0].serves)
         assert workers.workers[0] is not dead
+        assert workers._ledger.started == 2  # what could not be started is none
 
     async def test_stops_while_it_waits_to_replace(
         self, generation: Start, news: News, tmp_path: Path

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from aiohttp import web
 from served import LIMIT_S, Address
 
@@ -27,5 +28,34 @@ async def test_too_many_connections() -> None:
     assert len(runner.server.connections) < CONNECTIONS + 100
     for _, writer in idle:
         writer.close()
+    server.close()
+    await runner.cleanup()
+
+
+async def test_bad_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody fills the log with them; a mistake of our own is told."""
+
+    def fail() -> bytes:
+        raise ZeroDivisionError
+
+    application = health.application(lambda: Health(True, "", "", (), {}), fail)
+    runner = web.AppRunner(application, **health.RUNNER_OPTIONS)
+    await runner.setup()
+    assert runner.server is not None
+    listener = listeners.bind_alone(listeners.Address("127.0.0.1", 0), "health.listen")
+    server = await health.answer(listener, runner.server)
+    for request, status in (
+        (b"GET / HTTP/1.1\r\nA B: c\r\n\r\n", b"400"),
+        (b"GET /%b HTTP/1.1\r\n\r\n" % (b"a" * 10_000), b"400"),
+        (b"POST /metrics HTTP/1.0\r\n\r\n", b"405"),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", b"500"),
+    ):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(request)
+        assert (await reader.read()).split()[1] == status
+        writer.close()
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [
+        ZeroDivisionError
+    ]
     server.close()
     await runner.cleanup()

@@ -273,7 +273,7 @@ async def test_what_arrives(tmp_path: Path) -> None:
     async with recording() as upstream, serve(configure(tmp_path, upstream.url)) as served:
         proxy = await served.served()
         for name, exchange in EXCHANGES.items():
-            if name == "Expect of a body that is too large":  # and that never comes
+            if name.startswith("Expect of "):  # a body that never comes, or something else
                 continue
             upstream.messages.clear()
             data = finished(exchange.replace(THEN, b""))

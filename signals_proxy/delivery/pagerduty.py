@@ -1,0 +1,72 @@
+"""Events to PagerDuty, by its Events API v2.
+
+https://developer.pagerduty.com/docs/events-api-v2/overview/, and "API Response Codes & Retry Logic" in
+https://github.com/PagerDuty/api-schema/blob/main/reference/events-v2/openapiv3.json
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from signals_proxy.account.account_type import Account
+from signals_proxy.account.body import Json
+from signals_proxy.delivery.answers import failure
+from signals_proxy.delivery.delivery import REACHABLE, Attempt, Message, Place
+from signals_proxy.delivery.http import (
+    HttpDelivery,
+    Request,
+    encoded,
+    place_of,
+    require_size,
+)
+from signals_proxy.delivery.report import Reason
+from signals_proxy.errors import DeliveryFailed
+
+__all__ = ["PagerDuty"]
+
+_MOST: Final = 512 * 1024
+_LONGEST_KEY: Final = 255
+
+
+class PagerDuty(HttpDelivery):
+    """An ``Idempotency-Key`` becomes the ``dedup_key`` where there is none.
+
+    An event with a ``dedup_key`` may be sent again whatever became of it: to the same alert.
+    """
+
+    def places(self, account: Account) -> Iterable[Place]:
+        yield place_of("url", str(account.public["url"]))
+
+    def prepare(self, account: Account, message: Message) -> Message:  # noqa: ARG002
+        require_size(message, _MOST, "payload")
+        return {"event_action": "trigger", **message}
+
+    async def check(self, attempt: Attempt) -> str:
+        await self._http.reach(Request("url", str(attempt.account.public["url"])), attempt)
+        return REACHABLE
+
+    async def send(self, attempt: Attempt, message: Message) -> Mapping[str, Json]:
+        account = attempt.account
+        event = {"routing_key": account.secrets["integration_key"].reveal(), **message}
+        if attempt.key is not None:
+            event.setdefault("dedup_key", _dedup_key(attempt.key))
+        request = Request(
+            "url",
+            str(account.public["url"]),
+            {"Content-Type": "application/json"},
+            encoded(event),
+        )
+        try:
+            answer = await self._http.exchange(request, attempt)
+            said = answer.texts("status", "message", "dedup_key")
+            if answer.status == 202:
+                return said
+            raise failure(answer, said)
+        except DeliveryFailed as error:
+            if "dedup_key" in event and error.reason is Reason.OUTCOME_UNKNOWN:
+                error.repeatable = True
+            raise
+
+
+def _dedup_key(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()

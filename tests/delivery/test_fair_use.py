@@ -1,0 +1,168 @@
+"""How often accounts are used, and how much memory messages take."""
+
+import asyncio
+
+import pytest
+
+from signals_proxy.delivery import Rate
+from signals_proxy.delivery.fair_use import Buckets, Memory, take
+from signals_proxy.errors import TooOften
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def buckets(burst, per_minute):
+    clock = Clock()
+    return Buckets(Rate(burst, per_minute), clock), clock
+
+
+def test_a_burst_and_then_at_a_rate():
+    made, clock = buckets(3, 6)
+    for _ in range(3):
+        assert made.wait_for("a") == 0
+        made.take("a")
+    assert made.wait_for("a") == 10
+    clock.now = 4
+    assert made.wait_for("a") == pytest.approx(6)
+    clock.now = 10
+    assert made.wait_for("a") == 0
+    made.take("a")
+    assert made.wait_for("a") == pytest.approx(10)
+
+
+def test_a_bucket_is_never_more_than_full():
+    made, clock = buckets(2, 60)
+    made.take("a")
+    clock.now = 10_000
+    made.take("a")
+    made.take("a")
+    assert made.wait_for("a") > 0
+
+
+def test_each_name_has_its_own():
+    made, _ = buckets(1, 1)
+    made.take("a")
+    assert made.wait_for("a") > 0
+    assert made.wait_for("b") == 0
+
+
+def test_of_too_many_those_that_were_used_least_recently_are_full_again():
+    made, _ = buckets(1, 1)
+    for number in range(10_000):
+        made.take(str(number))
+    made.take("new")
+    assert made.wait_for("0") == 0
+    assert made.wait_for("1") > 0
+    assert made.wait_for("new") > 0
+
+
+def test_a_token_of_both_or_of_neither():
+    accounts, clock = buckets(2, 60)
+    callers, _ = buckets(1, 1)
+    take((accounts, "a"), (callers, "c"))
+    with pytest.raises(TooOften, match="You deliver too often; try again in 60 s"):
+        take((accounts, "a"), (callers, "c"))
+    take((accounts, "a"), (callers, "d"))
+    clock.now = 0.5
+    with pytest.raises(TooOften, match="This account") as often:
+        take((accounts, "a"), (callers, "e"))
+    assert often.value.retry_after_s == 1
+    assert callers.wait_for("e") == 0
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+class Holder:
+    """Holds memory until it is told to let go."""
+
+    def __init__(self, memory, size):
+        self.has_it, self.let_go = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(self._hold(memory, size))
+
+    async def _hold(self, memory, size):
+        async with memory.of(size):
+            self.has_it.set()
+            await self.let_go.wait()
+
+    async def end(self):
+        self.let_go.set()
+        await self.task
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_who_finds_too_little_waits_in_turn():
+    memory = Memory(10)
+    first, large, small = Holder(memory, 6), Holder(memory, 8), Holder(memory, 1)
+    await settle()
+    # The small one would fit, but then the large one might wait for ever.
+    assert [it.has_it.is_set() for it in (first, large, small)] == [True, False, False]
+    await first.end()
+    await settle()
+    assert [it.has_it.is_set() for it in (large, small)] == [True, True]
+    await large.end()
+    await small.end()
+    await Holder(memory, 10).end()
+
+
+async def test_what_is_larger_than_all_there_is_waits_for_all():
+    memory = Memory(10)
+    first, huge = Holder(memory, 1), Holder(memory, 1000)
+    await settle()
+    assert not huge.has_it.is_set()
+    await first.end()
+    await huge.end()
+    await Holder(memory, 10).end()
+
+
+async def test_who_gives_up_is_out_of_the_way():
+    memory = Memory(10)
+    first, second, third = Holder(memory, 10), Holder(memory, 10), Holder(memory, 5)
+    await settle()
+    second.task.cancel()
+    await settle()
+    assert not third.has_it.is_set()
+    await first.end()
+    await settle()
+    assert third.has_it.is_set()
+    await third.end()
+    await Holder(memory, 10).end()
+
+
+async def test_who_gives_up_before_a_smaller_one_lets_it_in():
+    memory = Memory(10)
+    first, second, third = Holder(memory, 5), Holder(memory, 10), Holder(memory, 5)
+    await settle()
+    second.task.cancel()
+    await settle()
+    assert third.has_it.is_set()
+    await first.end()
+    await third.end()
+
+
+async def test_who_gives_up_at_its_turn_gives_it_back():
+    memory = Memory(10)
+    first, second = Holder(memory, 10), Holder(memory, 10)
+    await settle()
+    first.let_go.set()
+    await asyncio.wait([first.task])
+    second.task.cancel()
+    await asyncio.wait([second.task])
+    await Holder(memory, 10).end()
+
+
+async def test_an_error_inside_gives_it_back():
+    memory = Memory(10)
+    with pytest.raises(KeyError):
+        async with memory.of(10):
+            raise KeyError
+    await Holder(memory, 10).end()
