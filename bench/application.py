@@ -14,8 +14,9 @@ from aiohttp import web
 from signals_proxy import api, config
 from signals_proxy.account import schema
 from signals_proxy.authorization import Rights, StaticUsers
-from signals_proxy.registry import Registry, connect
-from signals_proxy.server import keyring_of
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry
+from signals_proxy.server.material import keyring_of
 from signals_proxy.telemetry.audit import Audit
 
 

@@ -8,12 +8,14 @@ import pytest
 from accounts import validate
 
 from signals_proxy.account import Account
-from signals_proxy.delivery import Deliveries, DeliverySettings, Opened, Report
+from signals_proxy.delivery.deliveries import Deliveries, Opened
 from signals_proxy.delivery.delivery import Delivery
 from signals_proxy.delivery.egress import Egress
 from signals_proxy.delivery.http import Http
 from signals_proxy.delivery.jira import Jira
 from signals_proxy.delivery.pagerduty import PagerDuty
+from signals_proxy.delivery.report import Report
+from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.delivery.slack import Slack
 from signals_proxy.delivery.teams import Teams
 from signals_proxy.delivery.tokens import Tokens

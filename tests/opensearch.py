@@ -17,7 +17,7 @@ import pytest
 
 from signals_proxy.embedded import jars
 from signals_proxy.embedded.node import Node, start
-from signals_proxy.registry import BasicCredentials
+from signals_proxy.registry.settings import BasicCredentials
 from signals_proxy.secret import Secret
 
 VERSION = "2.19.4"

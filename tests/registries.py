@@ -15,7 +15,9 @@ from signals_proxy.account.account_type import Account, AccountType
 from signals_proxy.account.document import SealedAccount
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.account.ref import Ref
-from signals_proxy.registry import Registry, RegistrySettings, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry
+from signals_proxy.registry.settings import RegistrySettings
 from signals_proxy.secret import Secret
 
 REF = Ref("email", "default")

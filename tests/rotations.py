@@ -19,7 +19,7 @@ from signals_proxy.account import keyring as keyrings
 from signals_proxy.account.document import SealedAccount
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.account.sealing import verify
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 from signals_proxy.secret import Secret
 
 PUBLIC = {"host": "smtp.example.com", "port": 465, "user": "signals"}

@@ -29,9 +29,9 @@ from signals_proxy.api.protocol import AccountProtocol
 from signals_proxy.api.published import schemas
 from signals_proxy.api.rooms import Call, Published, Rooms, Sending
 from signals_proxy.authorization import Authorizer
-from signals_proxy.delivery import DeliverySettings
+from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.errors import NotFound, WrongMethod
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 from signals_proxy.telemetry.audit import Audit
 
 __all__ = ["BODY_TIMEOUT_S", "RUNNER_OPTIONS", "build", "protocols", "remote_of"]

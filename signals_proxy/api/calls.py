@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 from signals_proxy.account import search
 from signals_proxy.account.sealing import Integrity
 from signals_proxy.api import parameters
-from signals_proxy.delivery import Reason, Step
 from signals_proxy.delivery.delivery import AUTHENTICATED, REACHABLE
+from signals_proxy.delivery.report import Reason, Step
 from signals_proxy.registry.health import KINDS, MEMBERS
 
 __all__ = [

@@ -26,8 +26,9 @@ from signals_proxy.api.drafting import drafted
 from signals_proxy.api.rooms import Call, Rooms, require
 from signals_proxy.api.uninterrupted import uninterrupted
 from signals_proxy.authorization import Action, Identity
-from signals_proxy.delivery import Opened, Report
+from signals_proxy.delivery.deliveries import Opened
 from signals_proxy.delivery.fair_use import take
+from signals_proxy.delivery.report import Report
 from signals_proxy.errors import DeliveryFailed, InvalidParameter, NotFound, Unusable, UpstreamError
 
 __all__ = ["check", "recent_use", "send", "status"]

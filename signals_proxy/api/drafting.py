@@ -8,7 +8,7 @@ from signals_proxy.account.account_type import SEALED_TEXT, Account, Draft
 from signals_proxy.account.body import Json
 from signals_proxy.account.ref import Ref
 from signals_proxy.api.rooms import Rooms
-from signals_proxy.registry import Stored
+from signals_proxy.registry.documents import Stored
 
 __all__ = ["drafted"]
 

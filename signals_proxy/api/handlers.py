@@ -28,7 +28,7 @@ from signals_proxy.api.searching import search
 from signals_proxy.api.uninterrupted import uninterrupted
 from signals_proxy.authorization import Action
 from signals_proxy.errors import InUse, NotFound, VersionConflict
-from signals_proxy.registry import Version
+from signals_proxy.registry.documents import Version
 
 __all__ = ["HANDLERS", "Call", "Handler", "Rooms"]
 

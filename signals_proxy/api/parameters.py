@@ -9,7 +9,7 @@ from typing import Final
 from signals_proxy.account.ref import Ref
 from signals_proxy.api.filter_path import filtered
 from signals_proxy.errors import InvalidParameter, VersionConflict
-from signals_proxy.registry import Version
+from signals_proxy.registry.documents import Version
 
 __all__ = ["COMMON", "DELETE", "PUT", "Guard", "boolean", "guard", "known"]
 

@@ -14,10 +14,13 @@ from signals_proxy.account.message import MessageSchema
 from signals_proxy.account.ref import Ref
 from signals_proxy.api import receive
 from signals_proxy.authorization import Action, Authorizer, Identity
-from signals_proxy.delivery import Deliveries, DeliverySettings, by_type
+from signals_proxy.delivery.deliveries import Deliveries
 from signals_proxy.delivery.fair_use import Buckets, Memory
+from signals_proxy.delivery.settings import DeliverySettings
+from signals_proxy.delivery.types import by_type
 from signals_proxy.errors import Forbidden, TooManyAttempts, Unauthenticated
-from signals_proxy.registry import Health, Registry
+from signals_proxy.registry.documents import Registry
+from signals_proxy.registry.health import Health
 from signals_proxy.telemetry.audit import Audit, Entry
 
 __all__ = ["Call", "Published", "Rooms", "Sending", "require"]

@@ -12,7 +12,7 @@ import click
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.cli.rotation import Listener, accounts, ask, named, opened, read
 from signals_proxy.cli.voice import shown, tell, tell_hint
-from signals_proxy.registry import Tally
+from signals_proxy.registry.survey import Tally
 
 __all__ = ["status"]
 

@@ -17,7 +17,7 @@ from signals_proxy.cli.rotation import accounts, ask, named, opened, read
 from signals_proxy.cli.voice import tell, tell_error, tell_hint
 from signals_proxy.config import Settings
 from signals_proxy.errors import SignalsError
-from signals_proxy.registry import Reseal
+from signals_proxy.registry.reseal import Reseal
 
 __all__ = ["reseal"]
 

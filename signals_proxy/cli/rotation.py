@@ -18,13 +18,16 @@ from typing import Any, Final
 
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout
 
-from signals_proxy import config, server
+from signals_proxy import config
 from signals_proxy.account import schema
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.cli.voice import shown
 from signals_proxy.config import Settings
-from signals_proxy.registry import Registry, Sample, Survey, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry
+from signals_proxy.registry.survey import Sample, Survey
 from signals_proxy.relay.probe import reach
+from signals_proxy.server.material import keyring_of, tls_for
 
 __all__ = ["Listener", "accounts", "ask", "named", "opened", "read"]
 
@@ -92,7 +95,7 @@ def read(file: Path) -> tuple[Settings, Keyring]:
     """
     settings = config.load(file, os.environ)
     with settings.locating():
-        return settings, server.keyring_of(settings)
+        return settings, keyring_of(settings)
 
 
 @asynccontextmanager
@@ -102,7 +105,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Registry, Survey]]:
     Raises :class:`UpstreamError` if the cluster does not let us at the registry's index.
     """
     with settings.locating():
-        tls = server.tls_for(settings.upstream, settings.registry.credentials)
+        tls = tls_for(settings.upstream, settings.registry.credentials)
     if tls is not None:
         await reach(settings.upstream, tls)  # which finds what ca_fingerprint stands for
     client = connect(settings.registry, settings.upstream.hosts, tls and tls.registry)

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import uvloop
 
-from signals_proxy import config, server
+from signals_proxy import config
 from signals_proxy.config import Sources
 from signals_proxy.errors import ConfigError
+from signals_proxy.server.worker import serve
 from signals_proxy.telemetry import log
 from signals_proxy.telemetry.status import Failed, StatusPipe
 
@@ -47,7 +48,7 @@ def worker(
             for share in (sockets, accounts)
         )
         with settings.locating():
-            uvloop.run(server.serve(settings, everything, alone, pipe, orders, counters))
+            uvloop.run(serve(settings, everything, alone, pipe, orders, counters))
     except ConfigError as error:
         # The supervisor says it, once for all workers.
         pipe.tell(Failed.of(error))

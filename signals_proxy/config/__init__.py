@@ -17,9 +17,9 @@ from signals_proxy.config.contradictions import accounts_listeners, contradictio
 from signals_proxy.config.document import Document, Place, Problem, parse
 from signals_proxy.config.sources import Sources
 from signals_proxy.config.units import Address, Network, address
-from signals_proxy.delivery import DeliverySettings, Rate
+from signals_proxy.delivery.settings import DeliverySettings, Rate
 from signals_proxy.errors import ConfigError
-from signals_proxy.registry import (
+from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,

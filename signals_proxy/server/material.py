@@ -1,17 +1,19 @@
 """What the settings hold as text, made into what it is used as: the keyring, the TLS contexts."""
 
 import ssl
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from signals_proxy.account import keyring
+from signals_proxy.account import keyring, schema
+from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.config import Settings
 from signals_proxy.errors import ConfigError
-from signals_proxy.registry import CertificateCredentials, Credentials
+from signals_proxy.registry.settings import CertificateCredentials, Credentials
 from signals_proxy.relay import ClientCertificate, Upstream
 from signals_proxy.relay.tls import client_context, server_context
 
-__all__ = ["Tls", "keyring_of", "listener_tls", "tls_for"]
+__all__ = ["Tls", "keyring_of", "listener_tls", "tls_for", "types_of"]
 
 
 def keyring_of(settings: Settings) -> Keyring:
@@ -29,6 +31,22 @@ def keyring_of(settings: Settings) -> Keyring:
         raise ConfigError(
             line + error.message, remedy=error.remedy, path="keyring.command"
         ) from error
+
+
+def types_of(settings: Settings) -> Mapping[str, AccountType]:
+    """Return the account types that there are.
+
+    :raises ConfigError: if ``registry.types`` names another.
+    """
+    types = schema.load()
+    unknown = (settings.delivery.types or types.keys()) - types.keys()
+    if unknown:
+        raise ConfigError(
+            f"there is no account type '{min(unknown)}'",
+            path="registry.types",
+            remedy=f"the types are {', '.join(types)}",
+        )
+    return types
 
 
 def listener_tls(settings: Settings) -> ssl.SSLContext | None:

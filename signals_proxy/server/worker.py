@@ -26,7 +26,7 @@ from typing import Final
 from aiohttp import web
 
 from signals_proxy import api
-from signals_proxy.account import ref, schema
+from signals_proxy.account import ref
 from signals_proxy.api import scrolling
 from signals_proxy.authorization import (
     Anybody,
@@ -39,14 +39,15 @@ from signals_proxy.authorization import (
     StaticUsers,
 )
 from signals_proxy.config import Settings
-from signals_proxy.errors import ConfigError, InvalidTarget, NotFound
+from signals_proxy.errors import InvalidTarget, NotFound
 from signals_proxy.listeners import BACKLOG
-from signals_proxy.registry import Registry, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry
 from signals_proxy.relay import ByBody, Cluster, Destination, LocalServer, Relay
 from signals_proxy.relay.errand import ask
 from signals_proxy.server.access_log import AccessLog
 from signals_proxy.server.figures import Rooms, keep_telling, tell
-from signals_proxy.server.material import keyring_of, listener_tls, tls_for
+from signals_proxy.server.material import keyring_of, listener_tls, tls_for, types_of
 from signals_proxy.server.peers import Peers
 from signals_proxy.server.watch import open_at_start, watch
 from signals_proxy.telemetry.audit import Audit, Entry
@@ -84,14 +85,7 @@ async def serve(
         stack.push_async_callback(registry_client.close)
         peers, audit = Peers(settings.trusted_proxies), Audit(settings.audit)
         stack.push_async_callback(audit.close)
-        types = schema.load()
-        unknown = (settings.delivery.types or types.keys()) - types.keys()
-        if unknown:
-            raise ConfigError(
-                f"there is no account type '{min(unknown)}'",
-                path="registry.types",
-                remedy=f"the types are {', '.join(types)}",
-            )
+        types = types_of(settings)
         limits = settings.limits
         cluster = Cluster(
             *(settings.upstream, tls and tls.clients, head_size),

@@ -22,7 +22,7 @@ from signals_proxy import __version__, config, listeners
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.config import Address, InvalidSettings, Settings, Sources
 from signals_proxy.errors import ConfigError
-from signals_proxy.server import keyring_of, listener_tls, tls_for
+from signals_proxy.server.material import keyring_of, listener_tls, tls_for, types_of
 from signals_proxy.supervisor import descriptors
 from signals_proxy.supervisor.generation import Generation
 from signals_proxy.telemetry import health, metrics
@@ -63,12 +63,13 @@ async def supervise(
 
 
 def check_files(settings: Settings) -> Keyring:
-    """Look at what the files that the settings name hold, and return the keyring.
+    """Look at what the files and types that the settings name are, and return the keyring.
 
     :raises ConfigError: if one of them does not serve its purpose.
     """
     tls_for(settings.upstream, settings.registry.credentials)
     listener_tls(settings)
+    types_of(settings)
     return keyring_of(settings)
 
 

@@ -14,7 +14,7 @@ from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.api import build
 from signals_proxy.authorization import Anybody
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 from signals_proxy.telemetry.audit import LOGGER, Audit
 
 Serve = Callable[..., Awaitable[Client]]

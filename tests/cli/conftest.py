@@ -8,15 +8,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.typedefs import Handler
 from applications import served
+from delivering import settings
 
 from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.keyring import Keyring
 from signals_proxy.api import build
+from signals_proxy.api.rooms import Sending
 from signals_proxy.authorization import Anybody
-from signals_proxy.registry import Registry
+from signals_proxy.delivery.settings import DeliverySettings
+from signals_proxy.registry.documents import Registry
 from signals_proxy.telemetry.audit import Audit
 
 Result = subprocess.CompletedProcess[str]
@@ -25,14 +28,19 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def run() -> Run:
-    """Return a function that runs a command; what it names in capitals is its environment."""
+    """Return a function that runs a command; what it names in capitals is its environment.
 
-    async def run(*arguments: object, **environ: str) -> Result:
+    ``stdin`` is its standard input, in which surrogates stand for bytes that are no text.
+    """
+
+    async def run(*arguments: object, stdin: str = "", **environ: str) -> Result:
         return await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-m", "signals_proxy", *map(str, arguments)],
             capture_output=True,
             text=True,
+            errors="surrogateescape",
+            input=stdin,
             check=False,
             env={**os.environ, **environ},
         )
@@ -53,11 +61,18 @@ def first_write() -> list[Before]:
 
 
 @pytest.fixture
+def delivery() -> DeliverySettings:
+    """How accounts are used."""
+    return settings()
+
+
+@pytest.fixture
 def application(
     registry: Registry,
     keyring: Keyring,
     types: Mapping[str, AccountType],
     first_write: list[Before],
+    delivery: DeliverySettings,
 ) -> web.Application:
     """The account application."""
 
@@ -68,7 +83,12 @@ def application(
         return answer or await handler(request)
 
     app = build(
-        registry=registry, keyring=keyring, types=types, authorizer=Anybody(), audit=Audit()
+        registry=registry,
+        keyring=keyring,
+        types=types,
+        authorizer=Anybody(),
+        audit=Audit(),
+        sending=Sending.by(delivery, registry.health),
     )
     app.middlewares.insert(0, interfere)
     return app
@@ -79,6 +99,22 @@ async def proxy(application: web.Application) -> AsyncIterator[str]:
     """The URL of a server of the account API."""
     async with served(application) as (_, port):
         yield f"http://127.0.0.1:{port}"
+
+
+Put = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def put(proxy: str) -> Put:
+    """Return a function that stores an account by its id."""
+
+    async def put(name: str, **attributes: object) -> None:
+        async with ClientSession() as session:
+            url = f"{proxy}/_signals/account/{name}"
+            async with session.put(url, json=attributes) as answer:
+                assert answer.status in {200, 201}, await answer.text()
+
+    return put
 
 
 @pytest.fixture

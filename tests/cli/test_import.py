@@ -10,7 +10,7 @@ from registries import Cluster
 from signals_proxy.account import keyring as keyrings
 from signals_proxy.account import sealing
 from signals_proxy.account.ref import Ref
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 
 Run = Callable[..., Awaitable[Any]]
 TAKE = {"type": "email", "host": "smtp.example.com", "port": 465, "default_cc": None}

@@ -8,7 +8,7 @@ from aiohttp import web
 from registries import Cluster
 
 from signals_proxy.account.ref import Ref
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 
 Run = Callable[..., Awaitable[Any]]
 EMAIL = {"type": "email", "host": "smtp.example.com", "port": 465}

@@ -16,7 +16,7 @@ from played import Played
 from registries import Cluster, Seal
 
 from signals_proxy.account.ref import Ref
-from signals_proxy.registry import Registry
+from signals_proxy.registry.documents import Registry
 
 Run = Callable[..., Awaitable[Any]]
 Delete = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]

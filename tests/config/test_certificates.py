@@ -6,7 +6,7 @@ import pytest
 from configured import MINIMAL, Load
 from configured import told as all_of
 
-from signals_proxy.registry import CertificateCredentials
+from signals_proxy.registry.settings import CertificateCredentials
 from signals_proxy.relay import ClientCertificate, ServerTls
 from signals_proxy.secret import Secret
 

@@ -12,7 +12,7 @@ from signals_proxy.authorization import AuthorizationSettings
 from signals_proxy.config import AccessLogSettings, Address, KeyringText
 from signals_proxy.config.checked import settings_of
 from signals_proxy.errors import ConfigError
-from signals_proxy.registry import (
+from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,

@@ -10,7 +10,7 @@ from played import Played
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import Lost, Refused, Unavailable, UpstreamError, VersionConflict
-from signals_proxy.registry import Version
+from signals_proxy.registry.documents import Version
 
 REF = Ref("email", "default")
 

@@ -6,7 +6,7 @@ import pytest
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.errors import Refused, VersionConflict
-from signals_proxy.registry import Registry, Version
+from signals_proxy.registry.documents import Registry, Version
 
 REF = Ref("email", "default")
 

@@ -11,7 +11,7 @@ from rotations import Rotation
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import ForeignIndex, VersionConflict
-from signals_proxy.registry import Registry, Version
+from signals_proxy.registry.documents import Registry, Version
 from signals_proxy.registry.index import foreign
 
 REF = Ref("email", "default")

@@ -12,7 +12,7 @@ from signals_proxy.errors import (
     NotConnected,
     TimedOut,
 )
-from signals_proxy.registry import Registry, Version
+from signals_proxy.registry.documents import Registry, Version
 
 REF = Ref("email", "default")
 WRITE = b"POST /_bulk"

@@ -9,8 +9,8 @@ from registries import REF, Cluster, Connect
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.errors import UpstreamError
-from signals_proxy.registry import Registry
 from signals_proxy.registry import health as room
+from signals_proxy.registry.documents import Registry
 
 OTHER = Ref("slack", "default", "ops")
 

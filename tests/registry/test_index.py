@@ -9,8 +9,9 @@ from faults import Fault, Wire
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import ForeignIndex, Refused, VersionConflict
-from signals_proxy.registry import Registry, RegistrySettings, Version
+from signals_proxy.registry.documents import Registry, Version
 from signals_proxy.registry.index import foreign
+from signals_proxy.registry.settings import RegistrySettings
 
 REF = Ref("email", "default")
 

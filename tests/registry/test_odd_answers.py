@@ -13,12 +13,12 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.account.sealing import Integrity
 from signals_proxy.errors import Refused
-from signals_proxy.registry import (
+from signals_proxy.registry.documents import Version
+from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
     RegistrySettings,
-    Version,
 )
 from signals_proxy.secret import Secret
 

@@ -14,8 +14,11 @@ from rotations import Rotation
 from signals_proxy.account.ref import Ref
 from signals_proxy.account.schema import index_mapping
 from signals_proxy.errors import ForeignIndex, Refused, VersionConflict
-from signals_proxy.registry import Registry, RegistrySettings, Survey, Version, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry, Version
 from signals_proxy.registry.index import foreign
+from signals_proxy.registry.settings import RegistrySettings
+from signals_proxy.registry.survey import Survey
 
 REF = Ref("email", "default")
 WRITE = b"POST /_bulk"

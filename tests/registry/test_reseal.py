@@ -11,7 +11,10 @@ from rotations import Rotation
 
 from signals_proxy.account.sealing import Integrity
 from signals_proxy.errors import Lost, Refused, Unavailable
-from signals_proxy.registry import RegistrySettings, Reseal, Survey, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.reseal import Reseal
+from signals_proxy.registry.settings import RegistrySettings
+from signals_proxy.registry.survey import Survey
 
 BULK = b"POST /_bulk"
 

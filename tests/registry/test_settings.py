@@ -12,13 +12,13 @@ from aiohttp.test_utils import TestServer
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.errors import ConfigError, NotConnected
-from signals_proxy.registry import (
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.documents import Registry
+from signals_proxy.registry.settings import (
     ApiKeyCredentials,
     BasicCredentials,
     BearerCredentials,
-    Registry,
     RegistrySettings,
-    connect,
 )
 from signals_proxy.secret import Secret
 

@@ -8,7 +8,9 @@ from played import Played
 from rotations import Rotation
 
 from signals_proxy.errors import Refused, Unavailable
-from signals_proxy.registry import RegistrySettings, Sample, Survey, Tally, connect
+from signals_proxy.registry.client import connect
+from signals_proxy.registry.settings import RegistrySettings
+from signals_proxy.registry.survey import Sample, Survey, Tally
 
 
 @pytest.fixture

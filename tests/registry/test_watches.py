@@ -9,7 +9,8 @@ from opensearch import ADMIN, OpenSearch, User, registry_role
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.errors import Unavailable
-from signals_proxy.registry import Registry, RegistrySettings
+from signals_proxy.registry.documents import Registry
+from signals_proxy.registry.settings import RegistrySettings
 
 WATCHES = ".signals_watches"
 
