@@ -5,7 +5,6 @@ may be taken later. What a server failed with tells nobody whether it had taken 
 """
 
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -98,13 +97,6 @@ def unanswered(progress: Progress, error: Exception) -> DeliveryFailed:
             step=progress.step,
             reason=Reason.BAD_ANSWER,
             handed_over=progress.handed_over,
-        )
-    if isinstance(error.__cause__, ssl.SSLError):
-        # TLS 1.3 says only now that it wanted another certificate: nothing that was sent is read.
-        return DeliveryFailed(
-            "The server refuses the account's client certificate, or wants one and there is none.",
-            step=Step.TLS,
-            reason=Reason.CREDENTIALS_REFUSED,
         )
     if progress.handed_over:
         return DeliveryFailed(

@@ -99,7 +99,8 @@ def _is_public(address: IpAddress) -> bool:
 
 def _within(address: IpAddress) -> list[IpAddress]:
     """Return the addresses that one only wraps, and to which what is sent to it may be passed on."""
-    if isinstance(address, ipaddress.IPv4Address):
+    # The two of IPv6's own that look as if they ended in one of IPv4.
+    if isinstance(address, ipaddress.IPv4Address) or int(address) <= 1:
         return []
     found: list[IpAddress | None] = [address.ipv4_mapped, address.sixtofour]
     found += address.teredo or ()

@@ -4,7 +4,8 @@ Rules of the file:
 
 - A connection serves one request. A service may end one that is kept at the moment when it is used
   again, and then nobody knows whether the message was taken: an alert lost, or told twice.
-- Nothing is followed, kept or taken from the environment: no redirects, cookies or proxies.
+- Nothing is followed, kept or taken from the environment: no redirects, cookies (a session of
+  aiohttp's serves one request as well) or proxies.
 - URLs and header fields may hold secrets, and aiohttp's exceptions quote them: none gets out.
 - There is no time limit here: the deadline of the whole delivery cancels whatever is under way.
 """
@@ -46,6 +47,7 @@ __all__ = [
 _LONGEST_ANSWER: Final = 64 * 1024
 _PIECE: Final = 64 * 1024
 _NO_LIMIT_S: Final = 3600.0
+# Unless a request says something else.
 _OURS: Final = {"User-Agent": "signals-proxy", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 Trust = Callable[[Account], ssl.SSLContext]
@@ -99,7 +101,7 @@ class Http:
             async with (
                 aiohttp.ClientSession(
                     connector=connector,
-                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers=_OURS,
                     skip_auto_headers=["Content-Type"],
                     timeout=aiohttp.ClientTimeout(total=None),
                     auto_decompress=False,
@@ -228,14 +230,10 @@ async def _pieces(request: Request, progress: Progress) -> AsyncIterator[bytes]:
         yield request.body[start : start + _PIECE]
 
 
-def _fields(request: Request) -> dict[str, str]:
-    """Return the header fields; those of the request take precedence, whatever their case."""
-    given = {name.lower() for name in request.headers}
-    fields = {name: value for name, value in _OURS.items() if name.lower() not in given}
-    fields |= request.headers
-    if request.body:
-        fields["Content-Length"] = str(len(request.body))
-    return fields
+def _fields(request: Request) -> Mapping[str, str]:
+    # Without the length, aiohttp would send a body that comes in pieces chunked.
+    length = {"Content-Length": str(len(request.body))} if request.body else {}
+    return {**request.headers, **length}
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:

@@ -110,7 +110,7 @@ def _text(text: str, subtype: str) -> bytes:
     lines = lines.replace("\n", "\r\n")
     octets = lines.encode()
     kind = f'text/{subtype}; charset="utf-8"'
-    if (len(octets) - len(lines)) * 6 > len(octets):  # then it is shorter
+    if (len(octets) - len(lines)) * 6 > len(octets):  # then that is the shorter one
         return _part(kind, "base64", _base64(octets))
     return _part(kind, "quoted-printable", binascii.b2a_qp(octets, istext=True))
 
@@ -162,6 +162,8 @@ def _mailbox(mailbox: str) -> str:
 
 def _parted(mailbox: str) -> tuple[str, str]:
     """Return display name and address of what the format ``mailbox`` accepts."""
+    if not mailbox.isprintable():  # for an address is the one thing that is not encoded
+        raise ValueError("a mailbox with control characters")
     if not mailbox.endswith(">"):
         return "", mailbox
     phrase, _, address = mailbox[:-1].rpartition("<")

@@ -53,10 +53,10 @@ class Webhook(HttpDelivery):
         if attempt.key is not None:
             fields["Idempotency-Key"] = attempt.key
         own = account.secrets["headers"].reveal() if "headers" in account.secrets else {}
-        fields = {name: fields[name] for name in fields if name.lower() not in map(str.lower, own)}
         request = Request(
             "url",
             account.secrets["url"].reveal(),
+            # Of names that differ in upper and lower case alone, aiohttp takes the last.
             {**fields, **own, **await self._authorization(auth, attempt)},
             body.encode() if isinstance(body, str) else encoded(body),
             str(account.public["method"]),

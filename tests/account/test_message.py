@@ -102,6 +102,11 @@ def test_messages_that_fit(of, body):
         ("pagerduty", {}, {"payload": [("Required attribute is missing", None)]}),
         (
             "pagerduty",
+            {"payload": {"summary": "s", "severity": "info"}},
+            {"payload.source": [("Required attribute is missing", None)]},
+        ),
+        (
+            "pagerduty",
             {"event_action": "resolve"},
             {"dedup_key": [("Required attribute is missing", None)]},
         ),

@@ -8,11 +8,11 @@ from delivering import Delivering, over_http
 from recorder import recording
 
 from signals_proxy.account import Account, Ref
-from signals_proxy.delivery import DeliverySettings
 from signals_proxy.delivery.delivery import Attempt, Place
 from signals_proxy.delivery.egress import Egress
 from signals_proxy.delivery.email import Email
 from signals_proxy.delivery.http import Http
+from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.delivery.tokens import Tokens
 from signals_proxy.errors import DeliveryFailed, InvalidAccount
 from signals_proxy.secret import Secret
@@ -70,7 +70,7 @@ def account_to(way, host, port=9):
         "socks": ("email", {**mail, "proxy_host": bare, "proxy_port": port}, {}),
         "smtp by socks": (
             "email",
-            {**mail, "host": bare, "port": port, "proxy_host": "192.0.2.1", "proxy_port": 9},
+            {**mail, "host": bare, "port": port, "proxy_host": "proxy.test", "proxy_port": 9},
             {},
         ),
         "smtp token": ("email", {**mail, "user": "u"}, {"oauth2": client}),
@@ -81,6 +81,7 @@ def account_to(way, host, port=9):
             {"url": "https://a.test/", "auth": {"type": "oauth2", **client}},
         ),
         "slack": ("slack", {}, {"url": url}),
+        "slack token": ("slack", {"default_channel": "c"}, {"token": "t"}),
         "teams": ("teams", {}, {"url": url}),
         "pagerduty": ("pagerduty", {"url": url}, {"integration_key": "k"}),
         "jira": ("jira", {"url": url}, {"auth_token": "t"}),
@@ -105,6 +106,7 @@ WAYS = {
     "webhook": "url",
     "webhook token": "auth",
     "slack": "url",
+    "slack token": "token",
     "teams": "url",
     "pagerduty": "url",
     "jira": "url",
@@ -127,7 +129,7 @@ async def used(delivering, by, way, through):
 @pytest.mark.parametrize("host", NOT_PUBLIC.values(), ids=NOT_PUBLIC)
 async def test_what_is_not_public_is_refused(way, host):
     """When the account is saved, and again when it is used; in every way to get there."""
-    by = DeliverySettings()
+    by = DeliverySettings(allowed_hosts=("*", "mail.test"), slack_api=f"http://{host}/api/")
     through = account_to(way, host)
     delivering = Delivering(by, everywhere(by))
     with pytest.raises(InvalidAccount) as invalid:
@@ -140,7 +142,7 @@ async def test_what_is_not_public_is_refused(way, host):
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "smtp by socks"])
 async def test_a_name_is_judged_by_its_address(way):
     """A name says nothing when an account is saved; what it means is known when it is used."""
-    by = DeliverySettings(allowed_hosts=("*", "mail.test"))
+    by = DeliverySettings(allowed_hosts=("*", "mail.test"), slack_api="http://localhost/api/")
     through = account_to(way, "localhost")
     delivering = Delivering(by, everywhere(by))
     delivering.deliveries.require_allowed(through)
@@ -205,6 +207,8 @@ def test_networks_that_are_allowed_or_denied():
     assert objection("10.1.2.3", allowed_networks=["10.1.0.0/16"]) is None
     assert objection("10.2.2.3", allowed_networks=["10.1.0.0/16"]) is not None
     assert objection("[::ffff:10.1.2.3]", allowed_networks=["10.1.0.0/16"]) is None
+    assert objection("[::1]", allowed_networks=["::1/128"]) is None
+    assert objection("[::2]", allowed_networks=["::1/128"]) is not None
     assert objection("8.8.8.8", denied_networks=["8.0.0.0/8"]) is not None
     assert objection("[::ffff:8.8.8.8]", denied_networks=["8.0.0.0/8"]) is not None
     both = {"allowed_networks": ["10.0.0.0/8"], "denied_networks": ["10.1.0.0/16"]}

@@ -63,7 +63,7 @@ async def test_the_server_is_told_good_bye():
 
 async def test_blind_copies_arrive_and_nobody_reads_of_them():
     mailbox = Mailbox()
-    message = {**MESSAGE, "cc": ["Cé <cc@mail.test>"], "bcc": ["hidden@mail.test"]}
+    message = {**MESSAGE, "cc": "Cé <cc@mail.test>", "bcc": ["hidden@mail.test", "cc@mail.test"]}
     async with receiving(mailbox) as port:
         await delivering().send(mail_account(port), message)
     (envelope,) = mailbox.envelopes
@@ -240,6 +240,13 @@ async def test_a_token_that_was_revoked_is_replaced_once(canary):
     assert told(failed) == ("auth", "credentials_refused", 424)
 
 
+async def test_no_token_is_asked_for_where_none_would_be_taken(canary):
+    async with token_server(canary("token")) as service, playing() as (port, _):
+        failed = await delivering().fails(by_token(port, service.url, canary), MESSAGE)
+    assert told(failed) == ("auth", "auth_not_offered", 424)
+    assert service.messages == []
+
+
 async def test_a_check_proves_no_more_than_it_can():
     mailbox = Mailbox()
     async with receiving(mailbox) as port:
@@ -316,6 +323,19 @@ async def test_every_place_that_an_account_leads_to_is_under_the_egress_policy(c
     assert told(failed) == ("resolve", "destination_not_allowed", 424)
 
 
+async def test_a_name_behind_a_proxy_has_to_be_allowed_by_name():
+    """Nobody here learns the address that the proxy finds for it."""
+    mailbox = Mailbox()
+    async with receiving(mailbox) as port, socks_proxy() as (proxy_port, made):
+        proxy = {"proxy_host": "127.0.0.1", "proxy_port": proxy_port}
+        through = mail_account(port, host="localhost", **proxy)
+        failed = await delivering().fails(through, MESSAGE)
+        assert made == []
+        await delivering(allowed_hosts=("localhost",)).send(through, MESSAGE)
+    assert told(failed) == ("resolve", "destination_not_allowed", 424)
+    assert len(mailbox.envelopes) == 1
+
+
 # --- who may send what to whom -------------------------------------------------------------------
 
 
@@ -330,6 +350,12 @@ async def test_what_a_message_has_to_have():
     through = account("email", host="127.0.0.1", port=9)
     assert await invalid(through, {"subject": "x"}) == {"from", "to", "text_body"}
     assert await invalid(through, {**MESSAGE, "from": "a@b.test", "to": []}) == {"to"}
+
+
+@pytest.mark.parametrize("content", ["A", "AAAAA", "AA=", "====="])
+async def test_an_attachment_that_is_no_base64(content):
+    message = {**MESSAGE, "attachments": {"a.b": {"content": content}}}
+    assert await invalid(mail_account(9), message) == {"attachments.a.b.content"}
 
 
 async def test_there_is_a_limit_of_recipients_in_all():

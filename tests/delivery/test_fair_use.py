@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from signals_proxy.delivery import Rate
 from signals_proxy.delivery.fair_use import Buckets, Memory, take
+from signals_proxy.delivery.settings import Rate
 from signals_proxy.errors import TooOften
 
 
@@ -150,13 +150,21 @@ async def test_who_gives_up_before_a_smaller_one_lets_it_in():
 
 
 async def test_who_gives_up_at_its_turn_gives_it_back():
-    memory = Memory(10)
-    first, second = Holder(memory, 10), Holder(memory, 10)
+    """The turn has come, and is cancelled before anybody noticed."""
+    memory, go = Memory(10), asyncio.Event()
+
+    async def hold():
+        async with memory.of(10):
+            await go.wait()
+        second.task.cancel()
+
+    first = asyncio.create_task(hold())
     await settle()
-    first.let_go.set()
-    await asyncio.wait([first.task])
-    second.task.cancel()
-    await asyncio.wait([second.task])
+    second = Holder(memory, 10)
+    await settle()
+    go.set()
+    await asyncio.wait([first, second.task])
+    assert not second.has_it.is_set()
     await Holder(memory, 10).end()
 
 

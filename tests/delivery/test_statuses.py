@@ -3,6 +3,7 @@
 import pytest
 from delivering import Delivering, account, over_http, settings
 from recorder import recording
+from tls_servers import listening
 
 from signals_proxy.delivery.delivery import Attempt
 from signals_proxy.errors import DeliveryFailed
@@ -118,3 +119,15 @@ async def test_checking_hands_nothing_over(service, status, reason):
     mendable = reason in {"throttled", "unavailable"}
     assert (str(failed.reason), failed.status) == (reason, 502 if mendable else 424)
     assert not failed.handed_over
+
+
+@pytest.mark.parametrize("service", ["jira", "slack token"])
+async def test_checking_that_is_not_answered_hands_nothing_over(service):
+    async def talk(reader, _):
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with listening(talk) as port:
+        url = f"http://127.0.0.1:{port}"
+        through, _, _ = account_of(service, url)
+        failed = await Delivering(settings(slack_api=url)).check_fails(through)
+    assert (str(failed.reason), failed.status) == ("disconnected", 502)

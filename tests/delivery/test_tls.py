@@ -7,11 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 from accounts import CERTIFICATE, KEY
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from delivering import account
 from tls_servers import listening
 
+from signals_proxy import key_pair
 from signals_proxy.delivery import tls
 from signals_proxy.errors import DeliveryFailed
+from signals_proxy.secret import Secret
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +32,11 @@ def pem(authority):
 async def handshake(authority, name, server=(), names=("mail.test",), **trust):
     """Return None if a handshake is good, and else what is said of it."""
     context = tls.context_for(account("webhook", url="https://a.test/", **trust))
-    showing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **dict(server)).configure_cert(showing)
+    if isinstance(authority, ssl.SSLContext):
+        showing = authority
+    else:
+        showing = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names, **dict(server)).configure_cert(showing)
 
     async def talk(reader, _):
         await reader.read()
@@ -77,6 +86,25 @@ async def test_trusted_hosts(names, trusted, good):
     else:
         assert found.reason == "certificate_refused"
         assert "none of the names in 'trusted_hosts'" in found.message or "no host" in found.message
+
+
+def without_names():
+    """Return a context that shows a certificate with a common name alone, as was usual long ago."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.test")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    made = made.not_valid_before(FUTURE["not_before"] - timedelta(9))
+    made = made.not_valid_after(FUTURE["not_after"]).sign(key, hashes.SHA256())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    key_pair.show(context, made.public_bytes(Encoding.PEM).decode(), Secret(pem.decode()))
+    return context
+
+
+async def test_trusted_hosts_are_not_looked_for_in_the_common_name():
+    """RFC 9525 section 2."""
+    found = await handshake(without_names(), "mail.test", trusted_hosts=["mail.test"])
+    assert "names no host" in found.message
 
 
 @pytest.mark.parametrize("validity", [PAST, FUTURE])

@@ -68,6 +68,12 @@ async def test_the_fields_of_the_account_go_before_ours():
         assert sent.values(name.encode()) == [value.encode()]
 
 
+async def test_our_own_fields_ask_for_nothing_that_is_not_read():
+    sent = await sent_by({"body": "x"})
+    assert sent.values(b"Accept-Encoding") == [b"identity"]
+    assert sent.values(b"User-Agent") == [b"signals-proxy"]
+
+
 async def test_an_idempotency_key_is_passed_on():
     assert (await sent_by({}, key="k 1")).values(b"Idempotency-Key") == [b"k 1"]
     assert (await sent_by({})).values(b"Idempotency-Key") == []
