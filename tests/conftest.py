@@ -1,8 +1,11 @@
 """Fixtures of all rooms: real nodes, one of each version a session.
 
-A room's own fixtures stand in ``tests/<room>/conftest.py``.
+A room's own fixtures stand in ``tests/<room>/conftest.py``. `make test` runs the files in several
+processes side by side, each with nodes of its own. So that these find the same tests, no name of a
+parameter may be made up or told by the clock: such parameters need ``ids``.
 """
 
+import fcntl
 from collections.abc import Iterator
 
 import pytest
@@ -22,12 +25,27 @@ pytest_plugins = [
 ]
 
 
+# Rooms with the longest files: they begin first, lest in the end one process be left with one.
+FIRST = ("whole", "transcripts", "supervisor", "cli", "api")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        room = item.path.parent.name
+        return [*FIRST, room].index(room)
+
+    items.sort(key=turn)
+
+
 @pytest.fixture(scope="session")
-def prepared() -> None:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What nodes are started from is there: the jars, and the archive that makes starts quick."""
-    jars.fetch(embedded.VERSION)
-    if archive.is_missing(embedded.VERSION):
-        archive.make(embedded.VERSION)
+    # One process at a time: the next one finds what the first has fetched and made.
+    with (tmp_path_factory.getbasetemp().parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        jars.fetch(embedded.VERSION)
+        if archive.is_missing(embedded.VERSION):
+            archive.make(embedded.VERSION)
 
 
 @pytest.fixture(scope="session")

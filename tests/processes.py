@@ -1,7 +1,9 @@
 """Processes as the system sees them: who descends from whom, and when one has ended."""
 
 import contextlib
+import itertools
 import os
+import random
 import select
 import socket
 from collections.abc import Iterable
@@ -9,6 +11,10 @@ from pathlib import Path
 
 LIMIT_S = 30
 """After which a test gives up: an end that is promised within 10 s takes one at most."""
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_FIRST = 12_000 + 2_000 * (_WORKER % 10)
+_PORTS = itertools.cycle(random.sample(range(_FIRST, _FIRST + 2_000), 2_000))
 
 
 def descendants(process_id: int) -> set[int]:
@@ -44,9 +50,15 @@ def wait_for_ends(watched: Iterable[int]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody has."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports of 127.0.0.1 that nobody has.
+
+    They stay free until they are used: they are below those that the system gives to connections
+    and to whoever asks for any port, and each process that runs tests has a range of its own, in
+    an order of its own, for another run may be at work.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found

@@ -8,10 +8,11 @@ from urllib.request import urlopen
 from xml.etree import ElementTree as ET
 
 import pytest
+from processes import free_ports
 
 from bench import bulk, held, meters
 from bench.cases import Outcome, Quantity, Sample, in_turn
-from bench.children import free_ports, missing, run
+from bench.children import missing, run
 from bench.cluster import one_user
 from bench.contestants import CADDY, DIRECT, HAPROXY, NGINX, OURS, Setup, running
 from bench.plot import svg

@@ -12,7 +12,7 @@ from aiohttp import web
 from served import configure, serve, upstream
 
 from signals_proxy.relay import Upstream
-from signals_proxy.server import tls_for
+from signals_proxy.server.material import tls_for
 from signals_proxy.server.peers import Peers
 from signals_proxy.server.worker import _waiting
 

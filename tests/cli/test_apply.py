@@ -41,15 +41,15 @@ def versions(cluster: Cluster) -> dict[str, int]:
     return {hit["_id"]: hit["_version"] for hit in found["hits"]["hits"]}
 
 
-async def test_a_hundred(
+async def test_many_files(
     apply: Run,
     files: Path,
     types: Mapping[str, AccountType],
     keyring: Keyring,
     cluster: Cluster,
 ) -> None:
-    """A dry run writes nothing, not even an index; the second run of 100 sealed files neither."""
-    for number in range(100):
+    """A dry run writes nothing, not even an index; the second run of 250 sealed files neither."""
+    for number in range(250):
         login = {"enable_tls": True, "user": "u", "password": f"hunter{number}"}
         account = {"_name": f"a{number}", **EMAIL, **login}
         sealed = seal_file(account, types, PublicKey.of(keyring))
@@ -59,16 +59,16 @@ async def test_a_hundred(
     result = await apply("--dry-run")
     assert (result.returncode, result.stderr) == (3, "")
     assert result.stdout.startswith("+ email/a0\n    secrets: as sealed in the file\n+ email/a1\n")
-    assert result.stdout.endswith("\n100 created, 0 updated, 0 unchanged\n")
+    assert result.stdout.endswith("\n250 created, 0 updated, 0 unchanged\n")
     assert not cluster.exists()
     result = await apply()
     assert (result.returncode, result.stderr) == (0, "")
-    written = {f"email/a{number}": 1 for number in range(100)}
+    written = {f"email/a{number}": 1 for number in range(250)}
     assert versions(cluster) == written
     for options in ((), ("--dry-run",)):
         result = await apply(*options)
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout == "0 created, 0 updated, 100 unchanged\n"
+        assert result.stdout == "0 created, 0 updated, 250 unchanged\n"
     assert versions(cluster) == written
 
 
