@@ -78,12 +78,12 @@ def test_every_command_is_here() -> None:
     known = ("make run", "curl", "signals-proxy", "SIGNALS_PROXY_URL=", "  ")
     assert [line for line in COMMANDS if line and not line.startswith(known)] == []
     begins = r"^(?:make|curl|signals-proxy|SIGNALS_PROXY_URL=\S+ signals-proxy) "
-    assert len(re.findall(begins, "\n".join(COMMANDS), re.MULTILINE)) == 12
+    assert len(re.findall(begins, "\n".join(COMMANDS), re.MULTILINE)) == 13
     assert set(re.findall(r"`(make [a-z-]+)`", README)) == {"make test", "make help"}
 
 
 def test_the_first_five_minutes(tmp_path: Path, elasticsearch: str) -> None:
-    """`make run`, the four lines to try, and `make run` in front of a cluster that exists."""
+    """`make run`, the five lines to try, and `make run` in front of a cluster that exists."""
     proxy, node, health = free_ports(3)
     ours = f"LISTEN=127.0.0.1:{proxy} HEALTH=127.0.0.1:{health} DATA={tmp_path}/data"
 
@@ -91,11 +91,12 @@ def test_the_first_five_minutes(tmp_path: Path, elasticsearch: str) -> None:
         return command.replace(":9201", f":{proxy}").replace(":9200", f":{node}")
 
     with running(f"make run {ours} NODE_PORT={node}", PROJECT, "Ctrl-C ends it"):
-        put, get, search, indices = (
+        put, get, sent, search, indices = (
             run(f"{there(only(beginning))} --silent", tmp_path)
             for beginning in (
                 "curl -X PUT localhost:9201/_signals/account/email/default",
                 "curl localhost:9201/_signals/account/email/default",
+                "curl -X POST localhost:9201/_signals/account/email/default/_send",
                 "curl localhost:9200/.signals_accounts/_search",
                 "curl localhost:9201/_cat/indices",
             )
@@ -104,6 +105,7 @@ def test_the_first_five_minutes(tmp_path: Path, elasticsearch: str) -> None:
     account = json.loads(get)
     assert account["integrity"] == "verified"
     assert account["_source"]["password"] == "::es_redacted::"
+    assert json.loads(sent)["answer"] == {"simulated": True}
     assert "secret" not in json.loads(search)["hits"]["hits"][0]["_source"].values()
     assert indices == ""  # the registry's index is hidden, and there is no other
 
