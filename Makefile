@@ -9,11 +9,14 @@ NODE_PORT ?= 9200
 HEALTH ?= 127.0.0.1:9203
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast bench check fix docs lock clean FORCE
+.PHONY: help run test test-fast bench soak check fix docs lock clean FORCE
 
 BIN := .venv/bin
 FULL_COVERAGE := signals_proxy/account/*,signals_proxy/relay/head.py,signals_proxy/relay/body.py,$\
 	signals_proxy/relay/nodes.py,signals_proxy/secret.py,signals_proxy/errors.py
+
+# A file's tests stay together, for what they share is theirs; the order: tests/conftest.py.
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,9 +29,9 @@ run: .venv/run.stamp ## start an Elasticsearch and the proxy in front of it, unt
 	@exec $(BIN)/python -P -m signals_proxy run --listen '$(LISTEN)' --data '$(DATA)' \
 		--node-port '$(NODE_PORT)' --health '$(HEALTH)' --upstream '$(UPSTREAM)'
 
-test: .venv/dev.stamp .venv/clients.stamp ## run all tests, against real servers, and require their coverage
+test: .venv/dev.stamp .venv/run.stamp .venv/clients.stamp .venv/elastalert.stamp ## run all tests, against real servers, and require their coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='$(FULL_COVERAGE)' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
@@ -39,6 +42,9 @@ test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
 
 bench: .venv/dev.stamp .venv/bench.stamp ## measure it beside nginx, HAProxy and Caddy, in 20 minutes (QUICK=1: in one or two)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
+
+soak: .venv/dev.stamp ## load it for 5 minutes while nodes and workers die: nothing lost, nothing twice, flat memory
+	$(BIN)/python -m bench.soak
 
 check: .venv/dev.stamp ## check format, rules, types and the import table
 	$(BIN)/ruff format --check .
@@ -64,8 +70,8 @@ clean: ## remove all that these targets made, but for the data of `make run`
 	@sh requirements/install.sh '$(PYTHON)' $*
 	@touch $@
 
-.venv/bench.stamp: .venv/dev.stamp
-.venv/clients.stamp: .venv/dev.stamp requirements/package-lock.json
+.venv/bench.stamp .venv/elastalert.stamp: .venv/dev.stamp
+.venv/clients.stamp: .venv/dev.stamp requirements/package-lock.json $(wildcard tests/clients/go/*)
 
 # An environment knows the folder that it was made in: moved or copied, it is made anew.
 ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))

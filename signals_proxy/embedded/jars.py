@@ -1,9 +1,10 @@
 """The jars of the embedded node: which ones, where they lie, and that they are the right ones.
 
-Rules of the file: a list in this folder (``elasticsearch-<version>.sha256``, or ``opensearch-…`` for
-the tests) names every jar by its Maven coordinates, size and sha256. A jar enters the cache only under its checksum and by a rename,
-so whatever ends a download leaves nothing behind that a later start could trip over; and no jar is
-loaded before all of them were checked again. Nothing is asked of the network once they are there.
+Rules of the file: a list in this folder (``elasticsearch-<version>.sha256``; ``opensearch-…`` and
+``javaclient-…`` are for the tests) names every jar by its Maven coordinates, size and sha256. A jar
+enters the cache only under its checksum and by a rename, so whatever ends a download leaves nothing
+behind that a later start could trip over; and no jar is loaded before all of them were checked again.
+Nothing is asked of the network once they are there.
 
 ``python -m signals_proxy.embedded.jars VERSION`` writes the list of a version anew.
 """

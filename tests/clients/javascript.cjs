@@ -16,7 +16,8 @@ const client = new elasticsearch.Client({
 
 async function ask(method, path, body) {
   try {
-    return [null, null, await client.transport.request({ method, path, body: body ?? undefined })];
+    const sent = Array.isArray(body) ? { bulkBody: body } : { body: body ?? undefined };
+    return [null, null, await client.transport.request({ method, path, ...sent })];
   } catch (error) {
     if (!(error instanceof elasticsearch.errors.ElasticsearchClientError)) throw error;
     return [error.name, error.statusCode ?? null, error.body ?? error.message];

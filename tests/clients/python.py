@@ -8,10 +8,10 @@
 import importlib
 import json
 import sys
-from functools import partial
 
 # What the Elasticsearch client turns into media types of its version; the other has its own.
 JSON = {"Accept": "application/json", "Content-Type": "application/json"}
+LINES = {"Accept": "application/json", "Content-Type": "application/x-ndjson"}
 
 name, version, url, compress = sys.argv[1:]
 module = importlib.import_module(name)
@@ -19,15 +19,20 @@ if not module.__versionstr__.startswith(f"{version}."):
     sys.exit(f"{name} {module.__versionstr__} is here, not {version}")
 if name == "elasticsearch":
     client = module.Elasticsearch(url, http_compress=compress == "true")
-    request, refused = partial(client.perform_request, headers=JSON), module.ApiError
+    perform, refused = client.perform_request, module.ApiError
 else:
     client = module.OpenSearch(url, http_compress=compress == "true")
-    request, refused = client.transport.perform_request, module.TransportError
+    perform, refused = client.transport.perform_request, module.TransportError
 
 for line in sys.stdin:
     method, path, body = json.loads(line)
     try:
-        answer = request(method, path, body=body)
+        fields = LINES if isinstance(body, list) else JSON
+        if name == "opensearchpy":  # it says JSON by itself, and takes lines as text
+            fields = {"content-type": LINES["Content-Type"]} if isinstance(body, list) else None
+            if isinstance(body, list):
+                body = "".join(json.dumps(line) + "\n" for line in body)
+        answer = perform(method, path, headers=fields, body=body)
         told = [None, None, getattr(answer, "body", answer)]
     except refused as error:
         told = [type(error).__name__, error.status_code, error.info]

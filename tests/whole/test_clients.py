@@ -1,6 +1,7 @@
-"""Accounts through official clients, which raise their own exceptions for what is refused."""
+"""Accounts and documents through official clients, which tell what is refused in their own words."""
 
 import signal
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ ERRORS = {
     "elasticsearch-py 8": PYTHON,
     "elasticsearch-py 9": PYTHON,
     "@elastic/elasticsearch": JAVASCRIPT,
+    "go-elasticsearch": dict.fromkeys(PYTHON, "IsError"),
+    "opensearch-go": dict.fromkeys(PYTHON, "*opensearch.StringError"),
+    "elasticsearch-java": dict.fromkeys(PYTHON, "getStatusCode"),
     "opensearch-py": PYTHON | {400: "RequestError", 405: "TransportError"},
 }
-"""What each client raises for a status."""
+"""What each client raises for a status, or says."""
 
 
 @pytest.fixture
@@ -40,7 +44,10 @@ def elasticsearch_or_other(request: pytest.FixtureRequest) -> str | OpenSearch:
         ("elasticsearch", "elasticsearch-py 8"),
         ("elasticsearch", "elasticsearch-py 9"),
         ("elasticsearch", "@elastic/elasticsearch"),
+        ("elasticsearch", "go-elasticsearch"),
+        ("elasticsearch", "elasticsearch-java"),
         ("opensearch", "opensearch-py"),
+        ("opensearch", "opensearch-go"),
     ],
     indirect=["elasticsearch_or_other"],
 )
@@ -64,6 +71,7 @@ async def test_accounts(
         for compress in (False, True):
             async with driven(name, url, saw, compress=compress) as client:
                 await dialogue(client, ERRORS[name], secret_value)
+                await documents(client)
         proxy.signal(signal.SIGTERM)
         assert await proxy.ended() == 0
 
@@ -107,7 +115,26 @@ async def dialogue(client: Driven, errors: Mapping[int, str], password: str) -> 
 
     assert (await client.get("DELETE", ACCOUNT))["result"] == "deleted"
     await refused(404, "DELETE", ACCOUNT)
-    # And what is the cluster's own.
+
+
+async def documents(client: Driven) -> None:
+    """Use a client for what is the cluster's own."""
     assert "version" in await client.get("GET", "/")
-    lost = await refused(404, "GET", "/no-such-index/_doc/1")
-    assert lost["error"]["type"] == "index_not_found_exception"
+    lost = await client.ask("GET", "/no-such-index/_doc/1")
+    assert (lost.status, lost.answer["error"]["type"]) == (404, "index_not_found_exception")
+    name = f"/documents-{uuid.uuid4().hex}"
+    one = {"n": 1, "text": "Grüße, 世界 " * 200}  # enough of it for a client to compress
+    assert (await client.get("PUT", f"{name}/_doc/1?refresh=true", one))["result"] == "created"
+    assert (await client.get("GET", f"{name}/_doc/1"))["_source"] == one
+    rows = [part for n in (2, 3) for part in ({"index": {"_id": str(n)}}, {**one, "n": n})]
+    written = await client.get("POST", f"{name}/_bulk?refresh=true", rows)
+    assert [it["index"]["status"] for it in written["items"]] == [201, 201]
+    search = {"size": 2, "sort": ["n"], "query": {"match_all": {}}}
+    page = await client.get("POST", f"{name}/_search?scroll=25s", search)
+    assert [hit["_source"]["n"] for hit in page["hits"]["hits"]] == [1, 2]
+    scroll = {"scroll_id": page["_scroll_id"]}
+    page = await client.get("POST", SCROLL, {"scroll": "25s", **scroll})
+    assert [hit["_source"]["n"] for hit in page["hits"]["hits"]] == [3]
+    assert (await client.get("DELETE", SCROLL, scroll))["succeeded"] is True
+    assert (await client.get("DELETE", f"{name}/_doc/1"))["result"] == "deleted"
+    assert (await client.get("DELETE", name))["acknowledged"] is True
