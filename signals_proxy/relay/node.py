@@ -177,10 +177,11 @@ class NodeConnection(asyncio.Protocol):
         if self._head:
             data = self._head + data
             self._head = b""
+        limit = self._home.response_head_size
         while self._client is not None:
-            end = data.find(b"\r\n\r\n") + 4
+            end = data.find(b"\r\n\r\n", 0, limit) + 4
             if end < 4:
-                if len(data) > self._home.response_head_size:
+                if len(data) >= limit:
                     self._fail("the head of the node's answer is too long")
                 self._head = data
                 return
