@@ -42,15 +42,15 @@
       test_differential.test_answers
   16  test_head.test_refused; passing: a method that nobody knows passes, for the node to judge
   17  test_differential.test_what_arrives
-  18  test_states.test_an_answer_s_head_over_the_limit
+  18  test_states.test_an_answer_s_head_over_the_limit; test_chaos_connections.test_bounds
   19  test_sockets.test_a_slow_reader_stops_the_node; test_sockets.test_a_slow_node_stops_the_client;
       test_cut_short.test_a_large_body_both_ways
-  20  test_never_forwarded.test_a_client_that_leaves_cancels_its_request;
+  20  test_chaos_search.test_in_the_clear; test_chaos_search.test_over_tls;
       connections: a client that leaves in the middle of its upload takes its request with it;
       connections: a client that leaves in the middle of an answer takes its request with it
   21  test_dialogues.test_byte_by_byte; test_states.test_a_head_over_the_limit;
       test_cut_short.test_a_large_body_both_ways;
-      test_cut_short.test_a_client_that_resets_anywhere
+      test_cut_short.test_a_client_that_resets_anywhere; test_chaos_connections.test_slow_ones
   22  test_states.test_poisonous_head; test_states.test_refused_before_it_was_written;
       connections: a connection is not used again after 431;
       refusals: a node's connection is not used again after 417: it may take the body for a request
