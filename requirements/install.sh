@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv, if need be, and installs a requirements file and this project into it:
-#     install.sh PYTHON run|dev|bench|clients
+#     install.sh PYTHON run|dev|bench|clients|elastalert
 # In sh, for the first thing to find out is whether there is a Python that will do.
 set -u
 python=$1

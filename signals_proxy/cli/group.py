@@ -27,6 +27,9 @@ _COMMANDS: Final = {
     "hash-password": ("signals_proxy.cli.hash_password", "hash_password"),
     "seal": ("signals_proxy.cli.seal", "seal"),
     "accounts": ("signals_proxy.cli.accounts", "accounts"),
+    "send": ("signals_proxy.cli.send", "send"),
+    "test": ("signals_proxy.cli.test", "test"),
+    "status": ("signals_proxy.cli.status", "status"),
     "run": ("signals_proxy.cli.run", "run"),
     "worker": ("signals_proxy.cli.worker", "worker"),
 }

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,24 +36,30 @@ from signals_proxy.errors import (
 
 __all__ = ["Answer", "Remote"]
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
+_PATIENCE_S: Final = 60.0
 _LARGEST: Final = 64 * 1024 * 1024
 """Bytes of one answer; a page of a search has up to a hundred accounts."""
 
 _MOST_WARNINGS: Final = 100
+_SECONDS: Final = re.compile("[0-9]{1,6}", re.ASCII)
+_NONE: Final[Mapping[str, str]] = {}
 _WARNING: Final = re.compile(r'[0-9]{3} \S+ "([^"\\]*)"')
 
-# What a call can make of its own: everything else ends it.
+# Of what every command makes something of its own: everything else ends it.
 _EXPECTED: Final = frozenset({200, 201, 400, 404, 405, 409, 413, 415})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered; ``warnings`` are the texts of the first few ``Warning`` fields."""
+    """What a server answered; ``warnings`` are the texts of the first few ``Warning`` fields.
+
+    ``retry_after_s`` is how long it asks to be left alone, if it says so in seconds.
+    """
 
     status: int
     body: Mapping[str, Json] = field(repr=False)
     warnings: Sequence[str] = ()
+    retry_after_s: int | None = None
 
     @property
     def error(self) -> str:
@@ -65,10 +71,10 @@ class Answer:
 class Remote:
     """A client of one server. As an async context manager its connections are closed at the end.
 
-    ``received`` are the bytes of all answers so far.
+    ``received`` are the bytes of all answers so far. An answer has to be whole in ``patience_s``.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, patience_s: float = _PATIENCE_S) -> None:
         self.url = target.url
         self.received = 0
         self._target = target
@@ -77,7 +83,7 @@ class Remote:
             fields["Authorization"] = target.authorization.reveal()
         self._session = aiohttp.ClientSession(
             headers=fields,
-            timeout=_TIMEOUT,
+            timeout=aiohttp.ClientTimeout(total=patience_s, sock_connect=10),
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -95,9 +101,18 @@ class Remote:
     ) -> None:
         await self._session.close()
 
-    async def ask(self, method: str, path: str, body: Json = None) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        also: Collection[int] = (),
+        fields: Mapping[str, str] = _NONE,
+    ) -> Answer:
         """Return the answer to one request; ``path`` is encoded, and may have a query.
 
+        ``also`` are statuses that the caller makes something of, beside those that all do.
         Raises what the caller can do nothing about: ``Unauthenticated``, ``Forbidden``, or an
         ``UpstreamError``.
         """
@@ -107,15 +122,18 @@ class Remote:
                 method,
                 URL(self.url + path, encoded=True),
                 data=None if data is None else io.BytesIO(data),
-                headers={} if data is None else {"Content-Type": "application/json"},
+                headers=fields if data is None else {"Content-Type": "application/json", **fields},
                 allow_redirects=False,
             ) as answer:
                 status, text = answer.status, await self._text(answer)
                 warnings = _warnings(answer.headers.getall("Warning", []))
+                wait = answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Its cause holds the request's head, and so the credentials.
             raise self._failed(error) from None
-        return replace(self._judged(status, text, method, path), warnings=warnings)
+        found = self._judged(status, text, f"{method} {path.partition('?')[0]}", also)
+        seconds = int(wait) if _SECONDS.fullmatch(wait) else None
+        return replace(found, warnings=warnings, retry_after_s=seconds)
 
     async def _text(self, answer: aiohttp.ClientResponse) -> bytes:
         text = bytearray()
@@ -132,6 +150,10 @@ class Remote:
                 reason = "its certificate is not trusted"
                 remedy = "--ca-certificates names a file with the authority that issued it"
                 return NotConnected(f"no connection to {self.url}: {reason}; {remedy}")
+            case aiohttp.ConnectionTimeoutError():
+                return NotConnected(
+                    f"no connection to {self.url}: nobody answers; is the URL right?"
+                )
             case TimeoutError():
                 return TimedOut(f"{self.url} did not answer in time; try again later")
             case aiohttp.ClientConnectorError():
@@ -142,8 +164,7 @@ class Remote:
             case _:
                 return Lost(f"{self.url} ended the connection, or does not speak HTTP; try again")
 
-    def _judged(self, status: int, text: bytes, method: str, path: str) -> Answer:
-        asked = f"{method} {path.partition('?')[0]}"
+    def _judged(self, status: int, text: bytes, asked: str, also: Collection[int]) -> Answer:
         if status == 401:
             given = "no credentials" if self._target.authorization is None else "these credentials"
             message = f"{self.url} does not accept {given} (401); give others: "
@@ -151,17 +172,17 @@ class Remote:
         if 300 <= status < 400:
             raise Refused(f"{self.url} sends callers elsewhere ({status}); name that URL instead")
         answer = Answer(status, _object(text))
+        if answer.body and (status in _EXPECTED or status in also):
+            return answer
         if status == 403:
             raise Forbidden(f"these credentials may not do {asked} (403): {answer.error}")
         if status in {429, 503}:
             raise Unavailable(
                 f"{self.url} cannot do {asked} now ({status}): {answer.error}; try again later"
             )
-        if status not in _EXPECTED or not answer.body:
-            raise Refused(
-                f"{self.url} answered {asked} with {status}, and not as it should: {answer.error}"
-            )
-        return answer
+        raise Refused(
+            f"{self.url} answered {asked} with {status}, and not as it should: {answer.error}"
+        )
 
 
 def _reason(error: OSError) -> str:

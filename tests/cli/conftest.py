@@ -4,7 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,14 +29,14 @@ Run = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-def run() -> Run:
+def run() -> Iterator[Run]:
     """Return a function that runs a command; what it names in capitals is its environment.
 
     ``stdin`` is its standard input, in which surrogates stand for bytes that are no text.
     """
 
     async def run(*arguments: object, stdin: str = "", **environ: str) -> Result:
-        return await asyncio.to_thread(
+        command = partial(
             subprocess.run,
             [sys.executable, "-m", "signals_proxy", *map(str, arguments)],
             capture_output=True,
@@ -44,8 +46,11 @@ def run() -> Run:
             check=False,
             env={**os.environ, **environ},
         )
+        return await asyncio.get_running_loop().run_in_executor(threads, command)
 
-    return run
+    # Of its own: the loop's are for the registry that the commands wait for.
+    with ThreadPoolExecutor(16) as threads:
+        yield run
 
 
 Before = Callable[[], Awaitable[web.Response | None]]

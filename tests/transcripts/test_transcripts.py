@@ -185,7 +185,9 @@ async def proxy(
         node.add_user(user, registry_role(INDEX))
         node = node.url
     folder = tmp_path_factory.mktemp("proxy")
-    async with serve(configure(folder, node, configured(INDEX, user))) as proxy:
+    # A name that a SOCKS proxy resolves has to be named.
+    more = "delivery: {allowed_hosts: ['*', '*.example.com']}\n"
+    async with serve(configure(folder, node, configured(INDEX, user) + more)) as proxy:
         address = await proxy.served()
         await proxy.event("ready")
         yield f"http://127.0.0.1:{address.port}"

@@ -31,11 +31,11 @@ ROLES = """{
       rights-admin: [{actions: "*", accounts: "*"}],
       rights-one: [{actions: [get, put, search], accounts: email/mine}],
       rights-ops: [{actions: "*", accounts: ops/*}],
-      rights-reader: [{actions: get, accounts: "*"}]}}"""
+      rights-reader: [{actions: [get, test], accounts: "*"}]}}"""
 NO_RIGHTS = {"cluster_permissions": ["cluster:monitor/main"]}
 WHO = ("admin", "one", "ops", "reader", "stranger", "nobody", "wrong")
 """An administrator; one with one account, which he may not delete; one of the tenant ``ops``; one
-who may read, if he knows the names; one without any role of ours; who says nothing; and the
+who may read and check, if he knows the names; one without any role of ours; who says nothing; and the
 administrator's name with a wrong password."""
 
 ACCOUNTS = ("email/a", "email/mine", "email/other", "ops/email/a", "dev/email/a")
@@ -155,6 +155,22 @@ STATUSES = """
     DELETE ops/email/none            404  403  404  403  403  401  401
     DELETE dev/email/a               200  403  403  403  403  401  401
     DELETE dev/email/none            404  403  403  403  403  401  401
+    GET email/mine/_status           200  200  403  200  403  401  401
+    GET email/none/_status           404  403  403  404  403  401  401
+    HEAD email/other/_status         200  403  403  200  403  401  401
+    GET ops/email/a/_status          200  403  200  200  403  401  401
+    GET dev/email/none/_status       404  403  403  404  403  401  401
+    POST email/none/_test            404  403  403  404  403  401  401
+    POST ops/email/none/_test        404  403  404  404  403  401  401
+    POST email/mine/_test {}         400  403  403  403  403  401  401
+    POST email/none/_test {}         400  403  403  403  403  401  401
+    POST ops/email/a/_test {}        400  403  400  403  403  401  401
+    POST dev/email/a/_test {}        400  403  403  403  403  401  401
+    POST email/mine/_send {}         400  403  403  403  403  401  401
+    POST email/none/_send {}         400  403  403  403  403  401  401
+    POST ops/email/a/_send {}        400  403  400  403  403  401  401
+    POST dev/email/a/_send {}        400  403  403  403  403  401  401
+    POST nosuchtype/mine/_send {}    409  403  403  403  403  401  401
     GET _search                      200  200  403  403  403  401  401
     POST _search                     200  200  403  403  403  401  401
     GET ops/_search                  200  200  200  403  403  401  401
@@ -180,16 +196,21 @@ STATUSES = """
 
 
 async def test_statuses(asked: Proxied) -> None:
-    """Every call by everybody; a 401 says how to log in, as the cluster does."""
+    """Every call by everybody; a 401 says how to log in, as the cluster does.
+
+    The body of a draft and of a message is one that is refused, by whoever looks at it.
+    """
     # Until the cluster has told how, callers without credentials are told something else.
     async with asyncio.timeout(LIMIT_S):
         while "opensearch security" not in (await asked.ask("nobody", "GET", "email/a")).head:
             await asyncio.sleep(0)
 
     async def status(who: str, call: str) -> str:
-        method, path = call.split()
-        write = method in {"PUT", "DELETE"}
-        told = await (asked.write if write else asked.ask)(who, method, path)
+        method, path, *body = call.split()
+        if method in {"PUT", "DELETE"}:
+            told = await asked.write(who, method, path)
+        else:
+            told = await asked.ask(who, method, path, {} if body else None)
         if told.status == 401:
             assert 'www-authenticate: basic realm="opensearch security"' in told.head, call
         return str(told.status)
@@ -274,9 +295,13 @@ async def test_a_scroll_id_grants_nothing(asked: Proxied) -> None:
 async def test_a_refusal_tells_nothing(asked: Proxied) -> None:
     """Whether an account is there makes no difference to whoever may not have it."""
     for who in (it for it in WHO[1:] if it != "reader"):
-        for method, given in (("GET", None), ("HEAD", None), ("PUT", {}), ("DELETE", None)):
+        for method, call, given in (
+            *(("GET", "", None), ("HEAD", "", None), ("PUT", "", {}), ("DELETE", "", None)),
+            *(("GET", "/_status", None), ("POST", "/_test", None), ("POST", "/_test", {})),
+            ("POST", "/_send", {}),
+        ):
             for there, none in (("email/other", "email/ghost"), ("dev/email/a", "dev/email/z")):
-                both = [await asked.ask(who, method, it, given) for it in (there, none)]
+                both = [await asked.ask(who, method, it + call, given) for it in (there, none)]
                 told, of_none = [
                     (
                         it.status,
