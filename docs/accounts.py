@@ -1,27 +1,29 @@
-"""Prints the reference page of the account types, which is made of their schema files alone.
+"""Prints the reference page of the account types and their messages, made of schema files alone.
 
 ::
 
     python docs/accounts.py > docs/accounts.md
-    python docs/accounts.py FOLDER               of other schema files
+    python docs/accounts.py FOLDER               of other account types
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from signals_proxy.account import message
 from signals_proxy.account.account_type import AccountType
-from signals_proxy.account.formats import FORMATS
+from signals_proxy.account.message import MessageSchema
 from signals_proxy.account.schema import load
 from signals_proxy.api import published
 
 INTRODUCTION = """\
 # Account types
 
-*Made by `docs/accounts.py` from `schemas/account/`; change those, not this page.*
+*Made by `docs/accounts.py` from `schemas/`; change those, not this page.*
 
-What can be in an account, by type. The same as JSON Schema: `GET /_signals/account/_schema`.
+What can be in an account, by type, and in a message that is sent through it. The same as JSON Schema:
+`GET /_signals/account/_schema`, and of messages `GET /_signals/account/_openapi`.
 
 - **required**: every account has it; a secret that is stored may be left out of a PUT.
 - **secret**: sealed before it is stored, and shown as `::es_redacted::`. A PUT that leaves it out, or sends
@@ -32,7 +34,7 @@ What can be in an account, by type. The same as JSON Schema: `GET /_signals/acco
 """
 
 
-def page(types: Mapping[str, AccountType]) -> str:
+def page(types: Mapping[str, AccountType], messages: Mapping[str, MessageSchema]) -> str:
     """Return the page, as Markdown."""
     attributes = [its.schema["properties"] for its in types.values()]
     common = [name for name in attributes[0] if all(name in each for each in attributes)]
@@ -52,7 +54,45 @@ def page(types: Mapping[str, AccountType]) -> str:
         rules = sorted(_rules(account_type))
         rules += [text for text in _weak(account_type) if text not in weak]
         parts += [_listed(rules)]
+        if account_type.name in messages:
+            parts += _of_messages(messages[account_type.name].schema)
     return "\n".join(filter(None, parts))
+
+
+def _of_messages(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parts about the messages of a type."""
+    yield f"### {schema['title']}\n"
+    yield f"{schema['description']}\n"
+    rows = ["| member | | what it may be | what it is |", "|---|---|---|---|"]
+    for name, member, is_required in _flat(schema):
+        about = member.get("description", "") if member.get("description") != _value(member) else ""
+        if "default" in member:
+            about += f" Default: {_literal(member['default'])}."
+        cells = (f"`{name}`", "required" * is_required, _value(member), about.strip())
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    yield "\n".join(rows) + "\n"
+    match schema:
+        case {"oneOf": choice}:
+            yield f"- {_names(choice)} is required, and not more than one.\n"
+        case {"anyOf": choice}:
+            yield f"- {_names(choice)} is required.\n"
+        case {"if": {"properties": its}, "then": then, "else": otherwise}:
+            ((name, test),) = its.items()
+            values = " or ".join(map(_literal, test["enum"]))
+            yield f"- {_names([then])} is required if `{name}` is {values}; else {_names([otherwise])}.\n"
+
+
+def _flat(schema: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any, bool]]:
+    """Yield the members of an object and of the objects in it; and whether each is required."""
+    for name, member in schema["properties"].items():
+        if "properties" in member and member.get("additionalProperties") is False:
+            yield from _flat(member, f"{before}{name}.")
+        else:
+            yield before + name, member, name in schema.get("required", ())
+
+
+def _names(branches: Sequence[Mapping[str, Any]]) -> str:
+    return " or ".join(f"'{name}'" for branch in branches for name in branch["required"])
 
 
 def _listed(texts: list[str]) -> str:
@@ -91,6 +131,9 @@ def _value(schema: Mapping[str, Any]) -> str:
             return f"{_value(one)}; or an array of at most {most} such"
         case {"oneOf": shapes}:
             return "One of: " + "; ".join(f"*{s['title']}*: {_members(s)}" for s in shapes)
+        case {"type": "array", "items": its}:
+            bounds = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
+            return f"An array{bounds}. Each: {_value(its)}"
         case {"enum": choice}:
             return "One of " + ", ".join(map(_literal, choice))
         case {"const": value}:
@@ -100,21 +143,33 @@ def _value(schema: Mapping[str, Any]) -> str:
         case {"type": "integer", "minimum": least, "maximum": most}:
             return f"An integer from {least} to {most}"
         case {"propertyNames": names, "additionalProperties": values, "maxProperties": most}:
+            if "properties" in values:
+                return f"At most {most} by name. Name: {_value(names)}. Each: {_value(values)}"
             distinct = ", each but once in upper or lower case" * ("x-names-ignore-case" in schema)
             return f"At most {most} strings by name{distinct}. Name: {_value(names)}. Value: {_value(values)}"
-        case {"properties": _}:
+        case {"properties": _, "additionalProperties": False}:
             return f"An object: {_members(schema)}"
+        case {"properties": _}:
+            return f"Any object, in which: {_members(schema)}"
+        case {"type": "object"}:
+            return "Any object"
+        case {"type": [*kinds]}:
+            return "JSON of type " + " or ".join(kinds)
+        case {"pattern": _, "description": text}:
+            return str(text)
         case {"format": name}:
             length = f"{schema['minLength']} to " if "minLength" in schema else "at most "
             bounds = f" ({length}{schema['maxLength']} characters)" if "maxLength" in schema else ""
-            return FORMATS[name].expected + bounds
+            return message.FORMATS[name].expected + bounds
+        case {"type": "string"}:
+            return "A string"
         case _:
             raise ValueError(schema)
 
 
 def _members(schema: Mapping[str, Any]) -> str:
     def told(name: str, member: Mapping[str, Any]) -> str:
-        optional = "" if name in schema["required"] else ", optional"
+        optional = "" if name in schema.get("required", ()) else ", optional"
         return f"`{name}` ({_value(member)}{optional})"
 
     return ", ".join(told(name, member) for name, member in schema["properties"].items())
@@ -156,4 +211,4 @@ def _rules(account_type: AccountType) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page(load(*map(Path, sys.argv[1:2]))))
+    sys.stdout.write(page(load(*map(Path, sys.argv[1:2])), message.load()))

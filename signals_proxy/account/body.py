@@ -5,6 +5,7 @@ decoder and of the parser carry the whole text, so ours are raised after theirs 
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Final, NoReturn, TypeAlias
@@ -34,8 +35,9 @@ def parse(data: bytes) -> dict[str, Json]:
     """Return the one JSON object (RFC 8259) that ``data`` is.
 
     Raises ``InvalidBody`` for anything else: other encodings than UTF-8, a byte order mark, other
-    values than an object, a name that occurs twice in one object, ``NaN`` and ``Infinity``, lone
-    surrogates, nesting over ``MAX_DEPTH``, more than ``MAX_VALUES`` members and elements.
+    values than an object, a name that occurs twice in one object, ``NaN`` and ``Infinity``, numbers
+    that no double holds, lone surrogates, nesting over ``MAX_DEPTH``, more than ``MAX_VALUES``
+    members and elements.
     """
     found = _object_or_problem(data)
     if isinstance(found, str):
@@ -121,6 +123,9 @@ def _problem_inside(value: Json) -> str | None:
         if isinstance(node, str):
             if _LONE_SURROGATE.search(node):
                 return "The body holds half of a surrogate pair, which is no character."
+        elif isinstance(node, float):
+            if math.isinf(node):
+                return "The body holds a number that is too large."
         elif isinstance(node, dict | list):
             if depth > MAX_DEPTH:
                 return _too_deep()

@@ -131,7 +131,9 @@ def _is_http_url(text: str) -> bool:
 # Beyond ASCII only display names: they can be encoded, an address cannot.
 _ATOM: Final = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_ADDRESS: Final = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?P<domain>[^@]+)")
+# A mail server that does not know of quotes would take `"a@b.test>"@c.test` for another address.
+_QUOTED_LOCAL: Final = r'"(?:[^"\\<>]|\\[^<>])*"'
+_ADDRESS: Final = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*|{_QUOTED_LOCAL})@(?P<domain>[^@]+)")
 _WORD: Final = rf"(?:[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.\x80-\U0010ffff-]+|{_QUOTED})"
 _NAME_AND_ADDRESS: Final = re.compile(rf"(?:{_WORD}(?: +{_WORD})* *)?<(?P<address>[^<>]*)>")
 

@@ -18,18 +18,18 @@ from signals_proxy.account.formats import Format
 from signals_proxy.account.values import MISSING, Validator, checking
 from signals_proxy.errors import ConfigError, Detail, InvalidMessage
 
-__all__ = ["MessageSchema", "load"]
+__all__ = ["FORMATS", "MessageSchema", "load"]
 
 _PACKAGE: Final = Path(__file__).parent.parent
 # In an installed package, and in the repository.
 _FOLDERS: Final = (_PACKAGE / "schemas" / "message", _PACKAGE.parent / "schemas" / "message")
 _MOST: Final = 100
-_FORMATS: Final = {
+FORMATS: Final = {
     **OF_ACCOUNTS,
     # The body of a message is always encoded; alerts quote logs with all that is in them.
     "prose": Format(lambda text: "\0" not in text, "A string without NUL characters"),
 }
-_CHECKER: Final = checking(_FORMATS)
+_CHECKER: Final = checking(FORMATS)
 
 
 class MessageSchema:
@@ -120,7 +120,7 @@ def _expected(error: Any) -> str:
         case "minimum" | "maximum":
             return f"{schema.get('minimum', '…')} to {schema.get('maximum', '…')}"
         case "format":
-            return _FORMATS[limit].expected
+            return FORMATS[limit].expected
         case "enum" | "const":
             choice = limit if error.validator == "enum" else [limit]
             return f"One of {', '.join(json.dumps(each) for each in choice)}"

@@ -15,7 +15,7 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.api import receive
 from signals_proxy.authorization import Action, Authorizer, Identity
 from signals_proxy.delivery.deliveries import Deliveries
-from signals_proxy.delivery.fair_use import Buckets, Memory
+from signals_proxy.delivery.fair_use import Buckets, Shares
 from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.delivery.types import by_type
 from signals_proxy.errors import Forbidden, TooManyAttempts, Unauthenticated
@@ -47,7 +47,7 @@ class Sending:
     health: Health
     account_buckets: Buckets
     caller_buckets: Buckets
-    memory: Memory
+    memory: Shares
     max_body: int
     ended: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
@@ -60,7 +60,7 @@ class Sending:
             health=health,
             account_buckets=Buckets(settings.account_rate),
             caller_buckets=Buckets(settings.caller_rate),
-            memory=Memory(settings.memory),
+            memory=Shares(settings.memory),
             max_body=settings.max_body,
         )
 

@@ -9,6 +9,7 @@ Rules of the file:
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -176,7 +177,17 @@ def _unit(_: Any, unit: str, value: Any, __: Any) -> Iterator[ValidationError]:
             yield ValidationError("of the wrong form")
 
 
-_VALIDATOR: Final = extend(Draft202012Validator, {"x-unit": _unit})  # type: ignore[no-untyped-call]
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """The end is the end (ECMA-262): for Python, '$' also stands before a last line break."""
+    if isinstance(value, str):
+        is_longer = pattern.endswith("$") and value.endswith("\n")
+        if is_longer or not re.search(pattern, value):
+            yield ValidationError("of the wrong form")
+
+
+_VALIDATOR: Final = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"x-unit": _unit, "pattern": _pattern}
+)
 
 
 def _worded(error: ValidationError) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ from signals_proxy.delivery.egress import Egress
 from signals_proxy.delivery.mask import Masks
 from signals_proxy.delivery.report import Reason, Report
 from signals_proxy.delivery.settings import DeliverySettings
-from signals_proxy.errors import DeliveryFailed, Detail, InvalidAccount, Unusable
+from signals_proxy.errors import DeliveryFailed, Detail, InvalidAccount, SignalsError, Unusable
 
 __all__ = ["Deliveries", "Opened", "Outcome", "Read"]
 
@@ -84,7 +84,8 @@ class Deliveries:
         """
 
         async def act(delivery: Delivery, attempt: Attempt) -> Outcome:
-            prepared = delivery.prepare(attempt.account, message)
+            # In a thread: 256 recipients against as many patterns take most of a second.
+            prepared = await asyncio.to_thread(delivery.prepare, attempt.account, message)
             if attempt.account.public.get("simulate"):
                 return Outcome({"simulated": True}, delivered=False)
             return Outcome(await delivery.send(attempt, prepared), delivered=True)
@@ -107,23 +108,32 @@ class Deliveries:
     ) -> Report:
         begun = time.monotonic()
         opened = await read()
-        delivery, tries, handed_over = self._of(opened.account), 0, False
+        attempt = Attempt(opened.account, opened.version, key)
+        delivery, tries = self._of(opened.account), 0
+        unknown: DeliveryFailed | None = None
         deadline = begun + self._limit_s(opened.account)
         while True:
-            attempt = Attempt(opened.account, opened.version, key)
             tries += 1
             try:
+                if tries > 1:
+                    opened = await read()
+                    attempt = Attempt(opened.account, opened.version, key)
                 outcome = await _in_time(act(delivery, attempt), attempt, deadline)
             except DeliveryFailed as error:
-                handed_over |= error.handed_over
+                # Once it may have been taken, no later try can tell that it was not.
+                unknown = error if error.handed_over else unknown
                 pause_s = _pause_s(error, tries)
                 again = error.repeatable and tries < delivery.tries
                 if not again or time.monotonic() + pause_s >= deadline:
-                    raise _told(error, attempt, begun, handed_over) from None
+                    raise _told(unknown or error, attempt, begun) from None
+            except SignalsError:
+                if unknown is None:
+                    raise
+                # What stands in the way of another try says nothing of the one before.
+                raise _told(unknown, attempt, begun) from None
             else:
                 return _report(outcome, attempt, begun)
             await asyncio.sleep(pause_s)
-            opened = await read()
 
     def _limit_s(self, account: Account) -> float:
         own = account.public.get("session_timeout")
@@ -166,19 +176,18 @@ def _pause_s(error: DeliveryFailed, tries: int) -> float:
     return _FIRST_PAUSE_S * 2.0 ** (tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
-def _told(
-    error: DeliveryFailed, attempt: Attempt, begun: float, handed_over: bool
-) -> DeliveryFailed:
-    """Return the error as it may be shown; ``handed_over`` if it was so in any of the tries."""
+def _told(error: DeliveryFailed, attempt: Attempt, begun: float) -> DeliveryFailed:
+    """Return the error as it may be shown."""
     masks = Masks(attempt.account, attempt.borrowed)
+    known = attempt.known if error.handed_over else {}
     shown = DeliveryFailed(
-        masks.text(error.message),
+        masks.sentence(error.message, error.answer),
         step=error.step,
         reason=error.reason,
-        handed_over=handed_over,
+        handed_over=error.handed_over,
         mendable=error.status == 502,
         retry_after_s=error.retry_after_s,
-        answer=masks.answer(error.answer),
+        answer=masks.answer({**known, **error.answer}),
     )
     shown.duration_ms = _since(begun)
     return shown

@@ -42,7 +42,8 @@ class Attempt:
     ``account`` was verified in the cluster's answer just before. ``version`` is the state of it,
     different for every change: connections and tokens are used again within one state only.
     ``key`` is the caller's ``Idempotency-Key``, printable ASCII. ``borrowed`` are the access tokens
-    that were got for it: they are to be told as little as the account's own secrets.
+    that were got for it: they are to be told as little as the account's own secrets. ``known`` is
+    what the message can be looked for by, if nobody knows whether it was taken.
     """
 
     account: Account
@@ -50,6 +51,7 @@ class Attempt:
     key: str | None = None
     progress: Progress = field(default_factory=Progress)
     borrowed: list[Secret] = field(default_factory=list)
+    known: dict[str, Json] = field(default_factory=dict)
 
 
 class Delivery(Protocol):

@@ -10,7 +10,7 @@ Rules of the file:
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,16 +22,20 @@ from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy
 
 from signals_proxy.delivery.delivery import Place
-from signals_proxy.delivery.egress import Egress
+from signals_proxy.delivery.egress import Egress, literal
 from signals_proxy.delivery.report import Progress, Reason, Step
 from signals_proxy.errors import DeliveryFailed
 from signals_proxy.secret import Secret
 
-__all__ = ["Socks", "dial", "resolve"]
+__all__ = ["LookUp", "Socks", "dial", "resolve"]
 
-_RESOLVERS: Final = ThreadPoolExecutor(max_workers=16, thread_name_prefix="resolve")
+_RESOLVERS: Final = ThreadPoolExecutor(max_workers=64, thread_name_prefix="resolve")
 _MOST_ADDRESSES: Final = 8
 _NEXT_ADDRESS_S: Final = 0.25  # RFC 8305 section 5
+
+
+LookUp = Callable[[str, int], list[AddrInfoType]]
+"""Returns the addresses of a name, or raises OSError; it may take its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,17 @@ class Socks:
     password: Secret | None = None
 
 
+def _by_system(host: str, port: int) -> list[AddrInfoType]:
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    return cast("list[AddrInfoType]", found)
+
+
 async def dial(
-    place: Place, egress: Egress, progress: Progress, socks: Socks | None = None
+    place: Place,
+    egress: Egress,
+    progress: Progress,
+    socks: Socks | None = None,
+    look_up: LookUp = _by_system,
 ) -> socket.socket:
     """Return a connected socket, not blocking; the caller closes it.
 
@@ -52,9 +65,9 @@ async def dial(
     """
     egress.require(place)
     if socks is None:
-        return await _dial(place, egress, progress)
+        return await _dial(place, egress, progress, look_up)
     egress.require(socks.place)
-    connection = await _dial(socks.place, egress, progress)
+    connection = await _dial(socks.place, egress, progress, look_up)
     try:
         await _through(connection, place, socks)
     except BaseException:
@@ -63,15 +76,18 @@ async def dial(
     return connection
 
 
-async def resolve(place: Place, egress: Egress) -> list[AddrInfoType]:
+async def resolve(place: Place, egress: Egress, look_up: LookUp = _by_system) -> list[AddrInfoType]:
     """Return the addresses of a place that the policy allows.
 
     Raises :class:`DeliveryFailed` if there are none.
     """
     try:
-        found = await asyncio.get_running_loop().run_in_executor(
-            _RESOLVERS, _look_up, place.host, place.port
-        )
+        if literal(place.host) is None:
+            found = await asyncio.get_running_loop().run_in_executor(
+                _RESOLVERS, look_up, place.host, place.port
+            )
+        else:
+            found = _by_system(place.host, place.port)
     except (OSError, UnicodeError) as error:
         raise DeliveryFailed(
             f"The name '{place.host}' could not be resolved.",
@@ -92,14 +108,9 @@ async def resolve(place: Place, egress: Egress) -> list[AddrInfoType]:
     return allowed
 
 
-def _look_up(host: str, port: int) -> list[AddrInfoType]:
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    return cast("list[AddrInfoType]", found)
-
-
-async def _dial(place: Place, egress: Egress, progress: Progress) -> socket.socket:
+async def _dial(place: Place, egress: Egress, progress: Progress, look_up: LookUp) -> socket.socket:
     progress.begin(Step.RESOLVE)
-    addresses = await resolve(place, egress)
+    addresses = await resolve(place, egress, look_up)
     progress.begin(Step.CONNECT)
     return await _connected(place, addresses)
 

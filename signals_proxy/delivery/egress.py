@@ -5,7 +5,8 @@ Rules of the file:
 - What is not globally reachable (RFC 6890: loopback, link-local with the metadata services of
   clouds, private and shared networks, …) is denied unless a setting names its network. A name
   never opens it: who controls a name's addresses is not who wrote the setting.
-- An address that stands for another one (IPv4 in IPv6, NAT64, 6to4, Teredo) is judged as that one.
+- An address that only writes one of IPv4 (mapped, NAT64) is judged as that one. Of any other that
+  may lead to one (6to4, Teredo, a NAT64 of one's own) both have to be allowed.
 - A host that looks like an address is one in its plain form, or it is refused: ``0x7f.1`` and
   ``2130706433`` are taken for loopback by some resolvers, and never meant.
 """
@@ -20,16 +21,18 @@ from signals_proxy.delivery.report import Reason, Step
 from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.errors import DeliveryFailed
 
-__all__ = ["Egress", "IpAddress"]
+__all__ = ["Egress", "IpAddress", "literal"]
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_IPV4: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
 # NAT64 (RFC 6052, RFC 8215), SIIT (RFC 2765), and IPv4-compatible (RFC 4291 section 2.5.5.1).
 _ENDING_IN_IPV4: Final = tuple(
     map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96"))
 )
 # The last label of a name is not a number (RFC 3696 section 2, WHATWG URL "ends in a number").
 _NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
+_NOT_LISTED: Final = "The host is not in 'delivery.allowed_hosts'"
 
 
 class Egress:
@@ -45,9 +48,11 @@ class Egress:
         if ports and place.port not in ports:
             return f"Port {place.port} is not in 'delivery.allowed_ports'"
         address = literal(place.host)
-        if address is not None:
-            return self._of_address(address)
         name = place.host.rstrip(".").lower()
+        if address is not None:
+            is_listed = any(glob.fits(pattern, str(address)) for pattern in self._patterns)
+            named = None if is_listed or self._is_allowed(address) else _NOT_LISTED
+            return self._of_address(address) or named
         if _NUMBER.fullmatch(place.host):
             return "An address is written in its usual form, such as 192.0.2.1"
         patterns = [p for p in self._patterns if p != "*"] if place.by_proxy else self._patterns
@@ -55,7 +60,7 @@ class Egress:
             return None
         if place.by_proxy:
             return "Behind a proxy a name has to be in 'delivery.allowed_hosts', and not as '*'"
-        return "The host is not in 'delivery.allowed_hosts'"
+        return _NOT_LISTED
 
     def require(self, place: Place) -> None:
         """Raise :class:`DeliveryFailed` for a place that is not allowed."""
@@ -77,11 +82,14 @@ class Egress:
         within = _within(address)
         if any(each in it for each in (address, *within) for it in self._settings.denied_networks):
             return "The address is in 'delivery.denied_networks'"
-        for each in within or (address,):
-            allowed = any(each in network for network in self._settings.allowed_networks)
-            if not allowed and not _is_public(each):
+        is_written = any(address in network for network in _IPV4)
+        for each in within if is_written else (address, *within):
+            if not _is_public(each) and not self._is_allowed(each):
                 return "The address is not public, and not in 'delivery.allowed_networks'"
         return None
+
+    def _is_allowed(self, address: IpAddress) -> bool:
+        return any(address in network for network in self._settings.allowed_networks)
 
 
 def literal(host: str) -> IpAddress | None:

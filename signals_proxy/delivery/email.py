@@ -74,6 +74,7 @@ class Email:
 
     async def send(self, attempt: Attempt, message: Message) -> Mapping[str, Json]:
         message_id = _message_id(attempt, mail.address_of(str(message["from"])))
+        attempt.known["message_id"] = message_id
         # In a thread: an attachment of 10 MiB takes a tenth of a second.
         composed = await asyncio.to_thread(mail.compose, message, message_id, datetime.now(UTC))
         async with self._conversation(attempt) as talk:

@@ -9,15 +9,17 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
+from weakref import WeakValueDictionary
 
 from signals_proxy.delivery.settings import Rate
 from signals_proxy.errors import TooOften
 
-__all__ = ["Buckets", "Memory"]
+__all__ = ["Buckets", "Memory", "Shares", "take"]
 
 _MOST_BUCKETS: Final = 10_000
+_SHARES: Final = 4
 
 
 class Buckets:
@@ -75,7 +77,8 @@ class Memory:
                 if turn.done() and not turn.cancelled():
                     self._give_back(size)
                 else:
-                    self._waiting.remove((size, turn))
+                    with suppress(ValueError):  # somebody else may have passed over it by now
+                        self._waiting.remove((size, turn))
                     self._next()
                 raise
         else:
@@ -95,3 +98,19 @@ class Memory:
             if not turn.done():
                 self._free -= size
                 turn.set_result(None)
+
+
+class Shares:
+    """Memory of which one caller has a quarter at most: who sends slowly holds up himself alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._all = Memory(limit)
+        self._of: WeakValueDictionary[str, Memory] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, caller: str, size: int) -> AsyncIterator[None]:
+        """Hold ``size`` bytes within the block."""
+        share = self._of.setdefault(caller, Memory(self._limit // _SHARES))
+        async with share.of(size), self._all.of(size):
+            yield

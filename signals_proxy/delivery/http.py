@@ -17,11 +17,13 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from signals_proxy.account.account_type import Account
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _LONGEST_ANSWER: Final = 64 * 1024
+_MOST_HEARD: Final = _LONGEST_ANSWER + 16 * 1024
 _PIECE: Final = 64 * 1024
 _NO_LIMIT_S: Final = 3600.0
 # Unless a request says something else.
@@ -191,6 +194,20 @@ def require_size(payload: Mapping[str, Json], most: int, attribute: str) -> None
 # --- what aiohttp is told to do ------------------------------------------------------------------
 
 
+class _Handler(ResponseHandler):
+    """Hears so much and no more: to parse what never ends would take all of the loop's time."""
+
+    _left = _MOST_HEARD
+
+    def data_received(self, data: bytes) -> None:
+        if self._left > 0:
+            super().data_received(data[: self._left])
+        self._left -= len(data)
+        if self._left <= 0 and self.transport is not None:
+            self.set_exception(HttpProcessingError())  # unless the head is there
+            self.transport.abort()
+
+
 class _OneConnection(aiohttp.BaseConnector):
     """Makes one connection by ``connect``. For a GET or PUT, aiohttp by itself would try another."""
 
@@ -200,6 +217,7 @@ class _OneConnection(aiohttp.BaseConnector):
         connected: Callable[[], None],
     ) -> None:
         super().__init__(force_close=True)
+        self._handler = partial(_Handler, loop=asyncio.get_running_loop())
         self._connect_once = connect
         self._connected = connected
         self._transport: asyncio.Transport | None = None
@@ -207,7 +225,7 @@ class _OneConnection(aiohttp.BaseConnector):
     async def _create_connection(self, *_: object) -> ResponseHandler:
         if self._transport is not None:
             raise aiohttp.ClientConnectionError
-        self._transport, handler = await self._connect_once(self._factory)
+        self._transport, handler = await self._connect_once(self._handler)
         self._connected()
         return handler  # type: ignore[no-any-return]
 

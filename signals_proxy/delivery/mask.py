@@ -1,11 +1,16 @@
 """Words of a service, as they may be shown: without the account's secrets, and short.
 
-Rules of the file: a service that echoes what it was sent may do so in any of the forms in which a
-secret travels: as it is, in base64 at any place of a longer text, percent-encoded, in JSON. A text
-that holds a form too short to be cut out is not shown at all.
+Rules of the file:
+
+- A service that echoes what it was sent may do so in any of the forms in which a secret travels: as
+  it is, in base64 at any place of a longer text, percent-encoded, in JSON or HTML.
+- A text of the service that holds a form too short to be cut out is not shown at all.
+- Both the texts and the secrets may be made to be slow: they are searched for in linear time, and
+  not by regular expressions, which would be kept, and the secrets with them.
 """
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +28,7 @@ _SHORTEST: Final = 4
 _SHORTEST_PART: Final = 8
 _LONGEST: Final = 1000
 _MOST_ELEMENTS: Final = 100
+_MOST_CHARACTERS: Final = 128 * 1024
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -30,29 +36,50 @@ class Masks:
     """The secrets of one account, and ``borrowed`` ones, in all forms that are looked for."""
 
     def __init__(self, account: Account, borrowed: Sequence[Secret] = ()) -> None:
-        found = {
+        forms = {
             form
             for secret in (*account.secrets.values(), *borrowed)
             for text in texts(secret.reveal())
             for part in _parts(text)
             for form in _forms(part)
         }
-        whole = {form for form in found if len(form) >= _SHORTEST}
-        self._short = found - whole
-        longest_first = sorted(whole, key=len, reverse=True)
-        self._forms = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
+        self._left = _MOST_CHARACTERS
+        self._short = [_folded(form) for form in forms if 0 < len(form) < _SHORTEST]
+        self._whole = {_folded(form) for form in forms if len(form) >= _SHORTEST}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
     def text(self, said: str) -> str:
-        """Return a text without secrets and control characters, cut at 1,000 characters."""
-        # Cut last: half a secret would not be found.
-        shown = self._forms.sub(MASK, said)
-        if any(short in shown.replace(MASK, "") for short in self._short):
+        """Return a text without secrets and control characters, cut at 1,000 characters.
+
+        Nothing is shown of what comes after 128 KiB of texts.
+        """
+        self._left -= len(said)
+        if self._left < 0:
             return MASK
-        shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown)
-        return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+        shown = self._masked(said)
+        rest = _folded(shown.replace(MASK, ""))
+        return MASK if any(short in rest for short in self._short) else _cut(shown)
+
+    def sentence(self, ours: str, answer: Mapping[str, Json]) -> str:
+        """Return a sentence of ours that may quote texts of ``answer``, masked as they are.
+
+        A short secret is in so many words by chance that the rest of it is shown all the same.
+        """
+        for quoted in answer.values():
+            if isinstance(quoted, str) and quoted:
+                ours = ours.replace(quoted, self.text(quoted))
+        return _cut(self._masked(ours))
+
+    def _masked(self, said: str) -> str:
+        octets, folded = said.encode("utf-8", "surrogatepass"), _folded(said)
+        shown, at = bytearray(), 0
+        for start, end in sorted(span for form in self._whole for span in _spans(folded, form)):
+            if start >= at:
+                shown += octets[at:start] + MASK.encode()
+            at = max(at, end)
+        return (shown + octets[at:]).decode("utf-8", "surrogatepass")
 
     def answer(self, members: Mapping[str, Json]) -> dict[str, Json]:
         """Return the known parts of an answer, each text in them as :meth:`text` does.
@@ -74,6 +101,24 @@ class Masks:
                 return value
 
 
+def _folded(text: str) -> bytes:
+    """Return a text in which letters of ASCII are small, each at the place where it was."""
+    return text.encode("utf-8", "surrogatepass").lower()
+
+
+def _spans(folded: bytes, form: bytes) -> Iterator[tuple[int, int]]:
+    start = folded.find(form)
+    while start >= 0:
+        yield start, start + len(form)
+        start = folded.find(form, start + len(form))
+
+
+def _cut(shown: str) -> str:
+    # Last of all: half a secret would not be found.
+    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown)
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
+
+
 def _parts(secret: str) -> Iterator[str]:
     """Yield a secret, and what of a URL is secret by itself."""
     yield secret
@@ -88,7 +133,8 @@ def _parts(secret: str) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    yield text
+    yield from (text, text.lower(), text.upper(), " ".join(text.split()))
+    yield from (html.escape(text), html.escape(text, quote=False))
     yield quote(text, safe="")
     yield quote(text)
     yield quote_plus(text)

@@ -50,6 +50,8 @@ class PagerDuty(HttpDelivery):
         event = {"routing_key": account.secrets["integration_key"].reveal(), **message}
         if attempt.key is not None:
             event.setdefault("dedup_key", _dedup_key(attempt.key))
+        if "dedup_key" in event:
+            attempt.known["dedup_key"] = event["dedup_key"]
         request = Request(
             "url",
             str(account.public["url"]),

@@ -114,8 +114,9 @@ class Slack(HttpDelivery):
 def _named(failed: DeliveryFailed, error: str | None) -> DeliveryFailed:
     """Return a failure with Slack's own word for it."""
     if error is not None:
+        error = error[:64]
         perhaps = " It may have taken the message all the same." if failed.handed_over else ""
-        failed.message = f"Slack says '{error[:64]}'{_REMEDIES.get(error, '')}.{perhaps}"
+        failed.message = f"Slack says '{error}'{_REMEDIES.get(error, '')}.{perhaps}"
         failed.answer = {"error": error}
     return failed
 

@@ -6,8 +6,8 @@ Rules of the file:
 - What was said before TLS counts for nothing after it (RFC 3207 section 4.2).
 - A message is handed over with the dot that ends it. Until then no loss can deliver it; from then
   on only a reply tells.
-- Replies are bounded: aiosmtplib takes 32 KiB for one. There is no time limit here: the deadline of
-  the whole delivery cancels whatever is under way.
+- Replies are bounded: aiosmtplib takes 32 KiB for one, and we take a hundred lines. There is no time
+  limit here: the deadline of the whole delivery cancels whatever is under way.
 - Log-ins are never logged.
 """
 
@@ -40,6 +40,7 @@ __all__ = ["Conversation", "conversation"]
 _PIECE: Final = 64 * 1024
 _OK: Final = 2  # the first digit of a reply (RFC 5321 section 4.2.1)
 _LATER: Final = 4
+_MOST_LINES: Final = 100
 _logger = logging.getLogger(__name__)
 
 
@@ -53,7 +54,8 @@ async def conversation(
     """
     public = attempt.account.public
     has_tls = public.get("enable_start_tls") or public.get("enable_tls")
-    context = tls.context_for(attempt.account) if has_tls else None
+    # In a thread: to read all of the system's authorities takes a tenth of a second.
+    context = await asyncio.to_thread(tls.context_for, attempt.account) if has_tls else None
     connection = await dial(place, egress, attempt.progress, socks)
     talk = Conversation(attempt, place.host.rstrip("."))
     try:
@@ -66,6 +68,16 @@ async def conversation(
     talk.leave()
 
 
+class _Protocol(SMTPProtocol):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        reply = self._response_waiter
+        # For each line that comes it reads again all those that came before.
+        if reply and not reply.done() and self._buffer.count(b"\n") > _MOST_LINES:
+            self._buffer.clear()
+            self._set_response_exception(reply, SMTPResponseException(-1, "too many lines"))
+
+
 class Conversation:
     """One conversation. ``authenticated`` tells whether the server has accepted credentials."""
 
@@ -74,7 +86,7 @@ class Conversation:
         self._attempt = attempt
         self._progress = attempt.progress
         self._host = host
-        self._protocol = SMTPProtocol(asyncio.get_running_loop())
+        self._protocol = _Protocol(asyncio.get_running_loop())
         self._extensions: Mapping[str, str] = {}
         self._mechanisms: list[str] = []
 
@@ -207,7 +219,7 @@ class Conversation:
                 self._protocol.write(b".\r\n")
             return await reply
         finally:
-            reply.cancel()
+            reply.cancel()  # if it has ended meanwhile, its error is not logged either
 
     def _require(self, reply: SMTPResponse, what: str) -> None:
         if reply.code // 100 != _OK:

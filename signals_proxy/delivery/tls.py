@@ -153,7 +153,13 @@ def _objection(encoded: bytes | None, trusted: Sequence[str]) -> str | None:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         named = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
         addresses = [str(it) for it in names.get_values_for_type(x509.IPAddress)]
-    except (ValueError, x509.ExtensionNotFound):
+    except (
+        ValueError,
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
         return "it names no host"
     now = datetime.now(UTC)
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from elasticsearch import AsyncElasticsearch
@@ -38,6 +38,7 @@ _MOST: Final = 10_000
 
 _BATCH: Final = 500
 _LONGEST: Final = 512
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _MAPPING: Final = {
     "dynamic": False,
@@ -177,13 +178,23 @@ def _judged(source: Any) -> dict[str, Note]:
     found: dict[str, Note] = {}
     for kind in KINDS:
         note = source.get(kind) if isinstance(source, dict) else None
-        if isinstance(note, dict) and _TIME.fullmatch(str(note.get("at"))):
+        if isinstance(note, dict) and _is_past(note.get("at")):
             found[kind] = {
                 name: note[name]
                 for name in MEMBERS
                 if isinstance(note.get(name), str) and len(note[name]) <= _LONGEST
             }
     return found
+
+
+def _is_past(at: Any) -> bool:
+    """Tell whether it is a time that has been: what never was would outlast everything."""
+    try:
+        return bool(
+            _TIME.fullmatch(at) and datetime.fromisoformat(at) < datetime.now(UTC) + _CLOCKS_DIFFER
+        )
+    except (TypeError, ValueError):
+        return False
 
 
 def _merged(one: Mapping[str, Note], other: Mapping[str, Note]) -> dict[str, Note]:

@@ -112,8 +112,15 @@ def test_the_number_of_values_is_bounded(before, each, after, less):
 
 def test_a_number_tells_how_it_was_written():
     """What has a fraction or an exponent is no integer, nor is one that nobody needs."""
-    numbers = parse(b'{"a": 1, "b": 1.0, "c": 1e2, "d": 1e999, "e": ' + b"9" * 9999 + b"}")
+    numbers = parse(b'{"a": 1, "b": 1.0, "c": 1e2, "d": 1e99, "e": ' + b"9" * 99 + b"}")
     assert [int, float, float, float, float] == [type(n) for n in numbers.values()]
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 9999])
+def test_what_no_double_holds_is_no_number(number):
+    """As infinity it would come back out as what is not JSON."""
+    with pytest.raises(InvalidBody, match="a number that is too large"):
+        parse(b'{"a": [%b]}' % number)
 
 
 @pytest.mark.parametrize(

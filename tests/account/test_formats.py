@@ -155,6 +155,7 @@ REFUSED = {
         ),
         *('"\u2028" <a@b>', '"ä"@b.test', "a@[IPv6:]", "x: a@b;", "a@[::1]"),
         *("a@[IPv6:1.2.3.4]", "a@[IPv6:::1%25a]"),
+        *('"a@b.test>"@c.test', '"<a@b.test"@c.test', '"a\\>"@c.test', '<"a>"@c.test>'),
     ],
     "pem-certificates": [
         *("", "\n", "x", "# c\n" + CERTIFICATE, CERTIFICATE + KEY, KEY, CERTIFICATE + "x"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from accounts import CERTIFICATE, KEY
 from nacl import bindings
 from refused import check
 
@@ -98,13 +99,13 @@ async def test_the_file_is_remembered_while_its_secrets_are_kept(
 
 
 async def test_secrets_that_are_not_in_it_are_gone(
-    client: Any, example: Any, sealed: Seal, cluster: Any, canary: Any
+    client: Any, example: Any, sealed: Seal, cluster: Any
 ) -> None:
     """It stands for all secrets that the account has."""
-    proxied = {"proxy_host": "p", "proxy_port": 1080, "proxy_user": "u"}
-    await client.put({**example, **proxied, "proxy_password": canary("proxy")})
-    assert cluster.source()["_sealed"]["secrets"] == ["password", "proxy_password"]
-    assert (await client.put(sealed({**example, **proxied}))).json["result"] == "updated"
+    both = {**example, "client_certificate": CERTIFICATE, "client_key": KEY}
+    assert (await client.put(both)).status == 201
+    assert cluster.source()["_sealed"]["secrets"] == ["client_key", "password"]
+    assert (await client.put(sealed(example))).json["result"] == "updated"
     assert cluster.source()["_sealed"]["secrets"] == ["password"]
 
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from refused import VALID, check, encoded, large
 
-from signals_proxy.api.receive import _inflate
+from signals_proxy.api.receive import MAX_BODY, _inflate
 from signals_proxy.errors import BodyTooLarge
 
 
@@ -92,7 +92,7 @@ def test_bombs_cost_little() -> None:
     bomb = gzip.compress(b" " * 50_000_000, 1)
     tracemalloc.start()
     with pytest.raises(BodyTooLarge):
-        _inflate(bomb)
+        _inflate(bomb, MAX_BODY)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8 * 1024 * 1024

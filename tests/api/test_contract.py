@@ -72,7 +72,8 @@ def proxy(elasticsearch: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     more = (
         f"registry: {{index: {INDEX}}}\n"
         # Nothing leaves this machine, whatever accounts say.
-        "delivery: {denied_networks: [0.0.0.0/0, '::/0'], account_rate: 100000, caller_rate: 100000}\n"
+        "delivery: {allowed_hosts: ['*', '*.test'], denied_networks: [0.0.0.0/0, '::/0'],"
+        " account_rate: 100000, caller_rate: 100000}\n"
     )
     file = configure(tmp_path_factory.mktemp("proxy"), elasticsearch, more)
     command = [sys.executable, "-m", "signals_proxy", "serve", "--config", str(file)]
@@ -122,6 +123,8 @@ def check(case: Any, proxy: str) -> None:
     left_out = [checks.positive_data_acceptance]
     if case.method == "OPTIONS":  # looks no further at names than to tell what a target is about
         left_out.append(checks.negative_data_rejection)
+    if case.path.endswith("/_test"):  # what a draft leads to may not be there: a 502, as documented
+        left_out.append(schemathesis.checks.not_a_server_error)
     case.validate_response(case.call(base_url=proxy), excluded_checks=left_out)
 
 

@@ -61,6 +61,13 @@ class TestErrors:
                 "7: registry.credentials.password: must be text in UTF-8; put it in quotes | ",
             ),
             (
+                MINIMAL + 'delivery: {slack_api: "https://slack.com/api/\\n"}\n',
+                (
+                    "7: delivery.slack_api: must be a URL that ends with '/', such as"
+                    " https://slack.com/api/ | "
+                ),
+            ),
+            (
                 MINIMAL + 'registry: {credentials: {api_key: "hunter2\\n"}}\n',
                 (
                     "7: registry.credentials.api_key: must be visible ASCII characters only,"

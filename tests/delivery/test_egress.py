@@ -1,6 +1,7 @@
 """Deliveries go to public addresses, and to those that a setting names; whoever gives them."""
 
 import socket
+from contextlib import suppress
 from ipaddress import ip_network
 
 import pytest
@@ -9,9 +10,11 @@ from recorder import recording
 
 from signals_proxy.account import Account, Ref
 from signals_proxy.delivery.delivery import Attempt, Place
+from signals_proxy.delivery.dial import dial
 from signals_proxy.delivery.egress import Egress
 from signals_proxy.delivery.email import Email
 from signals_proxy.delivery.http import Http
+from signals_proxy.delivery.report import Progress
 from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.delivery.tokens import Tokens
 from signals_proxy.errors import DeliveryFailed, InvalidAccount
@@ -150,38 +153,33 @@ async def test_a_name_is_judged_by_its_address(way):
     assert (failed.reason, failed.status, failed.step) == (REFUSED, 424, "connect")
 
 
-def names_by(monkeypatch, *answers):
-    """Have the system's resolver give one answer after the other; return what it was asked."""
+async def dialled(port, egress, *answers):
+    """Return the names that were asked for, and the address that a connection was made to."""
     asked, rest = [], [*answers]
 
-    def getaddrinfo(host, port, **_):
+    def look_up(host, port):
         asked.append(host)
-        addresses = rest.pop(0)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (it, port)) for it in addresses]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (it, port)) for it in rest.pop(0)]
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return asked
+    with suppress(DeliveryFailed):
+        place = Place("url", "some.test", port)
+        with await dial(place, egress, Progress(), look_up=look_up) as connection:
+            return asked, connection.getpeername()[0]
+    return asked, None
 
 
-async def test_a_name_that_changes_its_address_is_asked_once(monkeypatch):
+async def test_a_name_that_changes_its_address_is_asked_once():
     """What was checked is what is dialled: the second answer, which leads here, is never asked for."""
-    async with recording() as service:
-        port = int(service.url.rpartition(":")[2])
-        by = DeliverySettings(timeout_s=0.2)
-        delivering = Delivering(by, everywhere(by))
-        asked = names_by(monkeypatch, ["192.0.2.1"], ["127.0.0.1"])
-        failed = await delivering.fails(account_to("webhook", "rebind.test", port), {"body": "x"})
-    assert (failed.reason, asked, service.messages) == (REFUSED, ["rebind.test"], [])
+    egress = Egress(DeliverySettings())
+    assert await dialled(9, egress, ["192.0.2.1"], ["127.0.0.1"]) == (["some.test"], None)
 
 
-async def test_of_several_addresses_the_allowed_ones_are_dialled(monkeypatch):
+async def test_of_several_addresses_the_allowed_ones_are_dialled():
     async with recording() as service:
         port = int(service.url.rpartition(":")[2])
-        by = DeliverySettings(allowed_networks=(ip_network("127.0.0.1/32"),))
-        names_by(monkeypatch, ["10.0.0.1", "127.0.0.1", "169.254.169.254"])
-        through = account_to("webhook", "several.test", port)
-        report = await Delivering(by, everywhere(by)).send(through, {"body": "x"})
-    assert (report.answer, len(service.messages)) == ({"status": 200}, 1)
+        egress = Egress(DeliverySettings(allowed_networks=(ip_network("127.0.0.1/32"),)))
+        found = await dialled(port, egress, ["10.0.0.1", "127.0.0.1", "169.254.169.254"])
+    assert found == (["some.test"], "127.0.0.1")
 
 
 # --- the settings --------------------------------------------------------------------------------
@@ -216,12 +214,37 @@ def test_networks_that_are_allowed_or_denied():
     assert objection("10.1.0.1", **both) is not None
 
 
+@pytest.mark.parametrize(
+    ("network", "public", "private"),
+    [
+        ("2001::/32", "[2001:0:808:808:0:0:f7f7:f7f7]", "[2001:0:808:808:0:0:80ff:fffe]"),
+        ("64:ff9b:1::/48", "[64:ff9b:1::8.8.8.8]", "[64:ff9b:1::127.0.0.1]"),
+        ("::/96", "[::8.8.8.8]", "[::127.0.0.1]"),
+    ],
+)
+def test_what_leads_to_another_address_is_allowed_only_if_both_are(network, public, private):
+    """That a wrapped address is public makes the one around it no more so."""
+    assert objection(public) is not None
+    assert objection(public, allowed_networks=[network]) is None
+    assert objection(private, allowed_networks=[network]) is not None
+
+
 def test_names_that_are_allowed():
     only = {"allowed_hosts": ["hooks.slack.com", "*.Example.com"]}
     for host in ("hooks.slack.com", "HOOKS.slack.com.", "a.example.com"):
         assert objection(host, **only) is None
     for host in ("slack.com", "example.com", "a.example.com.evil.test"):
         assert objection(host, **only) is not None
+
+
+def test_an_address_is_no_way_around_the_names():
+    only = {"allowed_hosts": ["*.example.com", "8.8.4.4"]}
+    for host in ("8.8.8.8", "[2001:4860:4860::8888]", "[64:ff9b::8.8.8.8]"):
+        assert objection(host, **only) is not None
+        assert objection(host, by_proxy=True, **only) is not None
+    assert objection("8.8.4.4", **only) is None
+    assert objection("8.8.8.8", allowed_networks=["8.8.8.8/32"], **only) is None
+    assert objection("10.0.0.1", allowed_hosts=["10.0.0.1"]) is not None
 
 
 def test_a_name_behind_a_proxy_needs_a_pattern_of_its_own():

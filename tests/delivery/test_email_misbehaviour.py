@@ -1,5 +1,6 @@
 """Mail servers that misbehave: what is told of it, that nothing leaks, and nothing is sent twice."""
 
+import asyncio
 import socket
 
 import pytest
@@ -33,6 +34,14 @@ def endless(piece):
             await writer.drain()
 
     return say
+
+
+async def many_lines(reader, writer):
+    """Say 200 lines, one by one, and never a last one."""
+    for _ in range(200):
+        writer.write(b"250-X\r\n")
+        await asyncio.sleep(0)
+    await reader.read()
 
 
 def amid(reply):
@@ -69,6 +78,7 @@ STEPS = {
     "EHLO 5xx": ({"EHLO": b"550 no\r\n"}, "connect refused 424"),
     "EHLO close": ({"EHLO": CLOSE}, "connect disconnected 502"),
     "EHLO endless": ({"EHLO": endless(b"250-X-EXTENSION\r\n" * 200)}, "connect bad_answer 424"),
+    "EHLO of many lines": ({"EHLO": many_lines}, "connect bad_answer 424"),
     "MAIL 4xx": ({"MAIL": b"451 later\r\n"}, "send unavailable 502"),
     "MAIL 421": ({"MAIL": b"421 shutting down\r\n"}, "send unavailable 502"),
     "MAIL 5xx": ({"MAIL": b"552 too big\r\n"}, "send refused 424"),
@@ -107,6 +117,8 @@ async def test_what_is_told_of_a_server_that_misbehaves(says, expected):
         failed = await delivering().fails(mail_account(port), MESSAGE)
     assert " ".join(map(str, told(failed))) == expected
     assert failed.handed_over == ("outcome_unknown" in expected)
+    # By which to look for it.
+    assert ("message_id" in failed.answer) == failed.handed_over
     assert played.connections == 1
 
 
@@ -135,8 +147,9 @@ async def test_what_is_told_of_a_log_in_that_fails(says, expected, canary):
 async def test_a_server_that_falls_silent(says, expected):
     """The deadline ends it; once the message is handed over, nobody knows."""
     async with playing(says) as (port, played):
-        failed = await delivering(timeout_s=0.5).fails(mail_account(port), MESSAGE)
+        failed = await delivering(timeout_s=0.5).fails(mail_account(port), MESSAGE, "key")
     assert " ".join(map(str, told(failed))) == expected
+    assert ("message_id" in failed.answer) == ("outcome_unknown" in expected)
     assert played.connections == 1
 
 

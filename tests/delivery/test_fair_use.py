@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signals_proxy.delivery.fair_use import Buckets, Memory, take
+from signals_proxy.delivery.fair_use import Buckets, Memory, Shares, take
 from signals_proxy.delivery.settings import Rate
 from signals_proxy.errors import TooOften
 
@@ -81,12 +81,12 @@ def test_a_token_of_both_or_of_neither():
 class Holder:
     """Holds memory until it is told to let go."""
 
-    def __init__(self, memory, size):
+    def __init__(self, memory, *size):
         self.has_it, self.let_go = asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(self._hold(memory, size))
+        self.task = asyncio.create_task(self._hold(memory, *size))
 
-    async def _hold(self, memory, size):
-        async with memory.of(size):
+    async def _hold(self, memory, *size):
+        async with memory.of(*size):
             self.has_it.set()
             await self.let_go.wait()
 
@@ -174,3 +174,38 @@ async def test_an_error_inside_gives_it_back():
         async with memory.of(10):
             raise KeyError
     await Holder(memory, 10).end()
+
+
+async def test_two_who_give_up_at_once():
+    """The first lets others in, and passes over the second, who has not noticed yet."""
+    memory = Memory(10)
+    first, *gone = (Holder(memory, size) for size in (5, 10, 5))
+    await settle()
+    for each in gone:
+        each.task.cancel()
+    ended = await asyncio.gather(*(each.task for each in gone), return_exceptions=True)
+    assert [type(it) for it in ended] == [asyncio.CancelledError] * 2
+    await first.end()
+    await Holder(memory, 10).end()
+
+
+async def test_one_caller_has_a_quarter_of_it():
+    """Who sends slowly holds up himself alone."""
+    shares = Shares(40)
+    slow, own, other = (Holder(shares, *it) for it in (("slow", 10), ("slow", 1), ("other", 30)))
+    await settle()
+    assert [it.has_it.is_set() for it in (slow, own, other)] == [True, False, True]
+    await slow.end()
+    await settle()
+    assert own.has_it.is_set()
+    await own.end()
+    await other.end()
+
+
+async def test_all_callers_together_have_all_of_it():
+    shares = Shares(40)
+    some = [Holder(shares, str(number), 10) for number in range(5)]
+    await settle()
+    assert [it.has_it.is_set() for it in some] == [True] * 4 + [False]
+    for each in some:
+        await each.end()

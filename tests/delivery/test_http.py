@@ -164,6 +164,13 @@ async def endless_line(_, writer):
         await writer.drain()
 
 
+async def endless_interim(_, writer):
+    """Each of these is whole, and none is an answer."""
+    while True:
+        writer.write(b"HTTP/1.1 102 \r\n\r\n" * 4000)
+        await writer.drain()
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
 @pytest.mark.parametrize(
     ("odd", "outcome"),
@@ -174,6 +181,7 @@ async def endless_line(_, writer):
         (nonsense, ("send", "bad_answer", 424)),
         (endless_head, ("send", "bad_answer", 424)),
         (endless_line, ("send", "bad_answer", 424)),
+        (endless_interim, ("send", "bad_answer", 424)),
     ],
 )
 async def test_a_message_that_may_have_been_taken_is_sent_once(odd, outcome, method):

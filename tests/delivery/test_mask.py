@@ -1,6 +1,7 @@
 """What a service says is shown without the account's secrets, in whatever form they come back."""
 
 import base64
+import html
 import json
 from urllib.parse import quote, quote_plus
 
@@ -40,6 +41,8 @@ SECRET = 'pa/ss "wörd"+?\\%'
         json.dumps(SECRET)[1:-1],
         json.dumps(SECRET, ensure_ascii=False)[1:-1],
         json.dumps(SECRET)[1:-1].replace("/", "\\/"),
+        html.escape(SECRET),
+        html.escape(SECRET, quote=False),
     ],
 )
 def test_forms_of_a_secret(form):
@@ -84,6 +87,16 @@ def test_what_was_borrowed_is_secret_too():
     assert masks("access-token", password="hunter2").text("is access-token") == f"is {MASK}"
 
 
+def test_blanks_that_were_drawn_together():
+    """As those of a mail server's reply are."""
+    assert masks(password="pass  word").text("no pass word here") == f"no {MASK} here"
+
+
+def test_secrets_that_overlap():
+    assert masks(password="hunter2", token="ter2go").text("a hunter2go b") == f"a {MASK} b"
+    assert masks(password="hunter2", token="unte").text("a hunter2 b") == f"a {MASK} b"
+
+
 def test_the_longest_form_goes_first():
     assert masks(password="hunter", token="hunter2").text("hunter2") == MASK
 
@@ -92,6 +105,27 @@ def test_a_text_with_a_secret_too_short_to_be_cut_out_is_not_shown():
     assert masks(password="abc").text("what is abc?") == MASK
     assert masks(password="abc").text("what is it?") == "what is it?"
     assert masks(password="abc", token="hunter2").text("hunter2") == MASK
+
+
+def test_a_sentence_of_ours_stays_readable():
+    """For the texts of the service in it goes what goes for them alone."""
+    made = masks(headers={"X-Priority": "1"}, password="hunter2")
+    sentence = "No connection to 10.0.0.1: hunter2."
+    assert made.sentence(sentence, {}) == f"No connection to 10.0.0.1: {MASK}."
+    answer = {"reply": "550 1 of you", "status": 1, "none": ""}
+    assert made.sentence("It refuses: 550 1 of you. 1", answer) == f"It refuses: {MASK}. 1"
+
+
+@pytest.mark.parametrize("secret", ["a" * 4095 + "b", "aaaa", "ab" * 2000])
+def test_no_secret_is_slow_to_look_for(secret):
+    """By regular expressions it would take minutes."""
+    shown = [masks(password=secret).text(text * 60_000) for text in ("a", "ab") for _ in range(20)]
+    assert len(shown) == 40
+
+
+def test_of_very_many_texts_the_first_are_shown():
+    shown = masks().answer({"errors": ["x" * 32_000] * 100})["errors"]
+    assert shown == ["x" * 1000 + "…"] * 4 + [MASK] * 96
 
 
 @given(st.text())

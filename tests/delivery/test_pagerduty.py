@@ -8,7 +8,8 @@ from delivering import Delivering, account, over_http, settings, told
 from recorder import recording
 from tls_servers import listening
 
-from signals_proxy.errors import InvalidMessage
+from signals_proxy.delivery.deliveries import Deliveries, Opened
+from signals_proxy.errors import DeliveryFailed, InvalidMessage, NotFound
 
 PAYLOAD = {"summary": "Plattenplatz ß", "source": "db1", "severity": "critical"}
 DONE = b'{"status":"success","message":"Event processed","dedup_key":"k"}'
@@ -93,7 +94,7 @@ async def test_what_may_have_been_taken_once_is_never_a_502():
     async with recording(lambda _: answers.pop(0)) as pagerduty:
         event = {"payload": PAYLOAD, "dedup_key": "k"}
         failed = await Delivering().fails(through(pagerduty.url), event)
-    assert (told(failed), failed.handed_over) == (("send", "unavailable", 424), True)
+    assert (told(failed), failed.handed_over) == (("send", "outcome_unknown", 424), True)
     assert answers == []
 
 
@@ -121,3 +122,20 @@ def test_an_event_is_not_too_large():
         prepare(account("pagerduty", integration_key="k"), details)
     (found,) = invalid.value.details["payload"]
     assert "524,288 bytes" in found.expected
+
+
+async def test_an_account_that_is_gone_before_the_next_try():
+    """What may have been taken before stays unknown: that is no time to say that there is nothing."""
+    deliveries, reads = Deliveries(settings(), over_http(settings())), []
+
+    async def read():
+        reads.append(1)
+        if len(reads) > 1:
+            raise NotFound("Not found")
+        return Opened(through(pagerduty.url), "1")
+
+    async with recording(lambda _: answer(500)) as pagerduty:
+        with pytest.raises(DeliveryFailed) as failed:
+            await deliveries.send(read, {"payload": PAYLOAD}, "k")
+        assert (told(failed.value), len(reads)) == (("send", "outcome_unknown", 424), 2)
+        assert len(pagerduty.messages) == 1

@@ -88,11 +88,13 @@ async def test_trusted_hosts(names, trusted, good):
         assert "none of the names in 'trusted_hosts'" in found.message or "no host" in found.message
 
 
-def without_names():
-    """Return a context that shows a certificate with a common name alone, as was usual long ago."""
+def naming(*extensions):
+    """Return a context that shows a certificate of such extensions, and with a common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.test")])
     made = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    for each in extensions:
+        made = made.add_extension(each, critical=False)
     made = made.not_valid_before(FUTURE["not_before"] - timedelta(9))
     made = made.not_valid_after(FUTURE["not_after"]).sign(key, hashes.SHA256())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -101,9 +103,16 @@ def without_names():
     return context
 
 
+async def test_trusted_hosts_in_a_certificate_that_cannot_be_read():
+    """Here it has a name of a kind (RFC 5280 section 4.2.1.6) that nobody understands."""
+    odd = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x02\xa3\x00")
+    found = await handshake(naming(odd), "mail.test", trusted_hosts=["mail.test"])
+    assert (found.reason, "names no host" in found.message) == ("certificate_refused", True)
+
+
 async def test_trusted_hosts_are_not_looked_for_in_the_common_name():
     """RFC 9525 section 2."""
-    found = await handshake(without_names(), "mail.test", trusted_hosts=["mail.test"])
+    found = await handshake(naming(), "mail.test", trusted_hosts=["mail.test"])
     assert "names no host" in found.message
 
 

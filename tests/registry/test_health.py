@@ -111,6 +111,8 @@ async def test_an_account_that_is_no_more(registry: Registry, cluster: Cluster) 
         {"last_use": {"at": 1}},
         {"last_use": [{"at": "2026-01-01T00:00:00.000Z"}]},
         {"last_use": {"by": "eve"}},
+        {"last_use": {"at": "2026-01-01T99:00:00.000Z"}},
+        {"last_use": {"at": "9999-01-01T00:00:00.000Z"}},
         {"evil": {"at": "2026-01-01T00:00:00.000Z"}},
     ],
 )
