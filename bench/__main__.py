@@ -15,6 +15,7 @@ from typing import Final
 from bench.cases import FULL, QUICK, Outcome, Scale, large, memory, small, tls, two_workers
 from bench.children import missing
 from bench.cluster import elasticsearch
+from bench.deliveries import deliveries
 from bench.facts import facts
 from bench.plot import svg
 from bench.report import markdown
@@ -29,6 +30,7 @@ _GROUPS: Final[Mapping[str, Callable[[Scale, Path], Iterator[Outcome]]]] = Mappi
         "large": large,
         "memory": memory,
         "elasticsearch": elasticsearch,
+        "deliveries": deliveries,
     }
 )
 

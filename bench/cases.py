@@ -55,6 +55,7 @@ class Quantity(StrEnum):
 
     CPU = "CPU"
     LATENCY = "median latency"
+    TAIL = "99th percentile"
     MEMORY = "memory"
 
 
@@ -138,7 +139,7 @@ def large(scale: Scale, folder: Path) -> Iterator[Outcome]:
 
             def measure(name: str, move: bulk.Move = move, chunked: bool = chunked) -> Sample:
                 def send() -> Load:
-                    return Load(_BULK_SIZE, move(who[name].port, _BULK_SIZE, chunked=chunked), 0)
+                    return Load(_BULK_SIZE, move(who[name].port, _BULK_SIZE, chunked=chunked))
 
                 return cost_of(who[name], send)
 

@@ -6,8 +6,10 @@ import secrets
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 from bench.cases import Outcome, Quantity, Sample, Scale, cost_of, in_turn
@@ -20,7 +22,7 @@ from signals_proxy.embedded import archive, jars
 from signals_proxy.errors import ConfigError
 from signals_proxy.secret import Secret
 
-__all__ = ["ALONE", "DOCUMENT", "elasticsearch", "one_user"]
+__all__ = ["ALONE", "DOCUMENT", "elasticsearch", "node", "one_user", "put"]
 
 ALONE: Final = "its handler in aiohttp directly"
 DOCUMENT: Final = "a GET of its document"
@@ -31,15 +33,22 @@ _ACCOUNT: Final = {"host": "smtp.example.com", "port": 465}
 
 def elasticsearch(scale: Scale, folder: Path) -> Iterator[Outcome]:
     """A GET of a document at 1, 8 and 64 connections; a GET of an account."""
+    with node(scale, folder) as port:
+        setup = Setup(folder, port)
+        yield from _latency(scale, setup)
+        yield from _accounts(scale, setup)
+
+
+@contextmanager
+def node(scale: Scale, folder: Path) -> Iterator[int]:
+    """Run an Elasticsearch with a document in it, warmed up; yield its port."""
     jars.fetch(embedded.VERSION)
     if archive.is_missing(embedded.VERSION):
         archive.make(embedded.VERSION)
-    with embedded.start(embedded.VERSION, folder / "elasticsearch") as node:
-        setup = Setup(folder, node.http_port)
-        _put(f"{node.url}/bench/_doc/1?refresh=true", {"text": "x" * 220})
-        load(f"{node.url}/bench/_doc/1", connections=64, seconds=scale.warm_up_s)
-        yield from _latency(scale, setup)
-        yield from _accounts(scale, setup)
+    with embedded.start(embedded.VERSION, Path(mkdtemp(dir=folder))) as started:
+        put(f"{started.url}/bench/_doc/1?refresh=true", {"text": "x" * 220})
+        load(f"{started.url}/bench/_doc/1", connections=64, seconds=scale.warm_up_s)
+        yield started.http_port
 
 
 def _latency(scale: Scale, setup: Setup) -> Iterator[Outcome]:
@@ -69,7 +78,7 @@ def _accounts(scale: Scale, setup: Setup) -> Iterator[Outcome]:
             f"{ours.url}/_signals/account/email/bench",
             f"{ours.url}/.signals_accounts/_doc/email%2Fbench",
         )
-        _put(account, _ACCOUNT, fields)
+        put(account, _ACCOUNT, fields)
         assert ours.config is not None  # noqa: S101 - it is a proxy
         command = [sys.executable, "-m", "bench.application", str(ours.config), str(port)]
         with run(command, ours.config.parent, port) as process_id:
@@ -104,7 +113,8 @@ def one_user(password: Secret) -> str:
     return json.dumps(settings)
 
 
-def _put(url: str, body: object, fields: dict[str, str] | None = None) -> None:
+def put(url: str, body: object, fields: dict[str, str] | None = None) -> None:
+    """PUT something; raise :class:`ConfigError` if that fails."""
     request = urllib.request.Request(  # noqa: S310 - an address of our own
         url,
         json.dumps(body).encode(),

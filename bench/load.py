@@ -22,7 +22,8 @@ class Load(NamedTuple):
 
     requests: int
     duration_s: float
-    p50_us: float
+    p50_us: float = 0
+    p99_us: float = 0
 
 
 def load(
@@ -49,4 +50,4 @@ def load(
     said = json.loads("{" + last)
     if said["errors"] or said["bytes"] <= said["requests"] * _LEAST:
         raise ConfigError(f"{said['errors']} requests failed at {url}, others got too little")
-    return Load(said["requests"], said["duration_us"] / 1e6, said["p50_us"])
+    return Load(said["requests"], said["duration_us"] / 1e6, said["p50_us"], said["p99_us"])

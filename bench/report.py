@@ -16,7 +16,7 @@ Written by `make bench`, which measures the proxy beside nginx, HAProxy and Cadd
 `bench/`. Every figure is a ratio of costs, made within a round in which everybody had a turn: its
 median, and in brackets its middle half. 1 is as much as the other needs, less is better. A ratio
 near 1 is good to some 10 %. CPU is that of all processes of a proxy; memory is a connection's, the
-kernel's buffers not counted; latency is the median. One worker each unless it says two.
+kernel's buffers not counted; latency is the median unless it says more. One worker each unless it says two.
 """
 
 

@@ -20,6 +20,7 @@ function done(summary, latency)
   for _, count in pairs(summary.errors) do
     errors = errors + count
   end
-  io.write(string.format('\n{"requests": %d, "duration_us": %d, "p50_us": %d, "errors": %d, "bytes": %d}\n',
-    summary.requests, summary.duration, latency:percentile(50), errors, summary.bytes))
+  io.write(string.format('\n{"requests": %d, "duration_us": %d, "p50_us": %d, "p99_us": %d, "errors": %d, "bytes": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50),
+    latency:percentile(99), errors, summary.bytes))
 end

@@ -9,12 +9,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from processes import free_ports
+from registries import Cluster
 
 from bench import bulk, held, meters
 from bench.cases import Outcome, Quantity, Sample, in_turn
 from bench.children import missing, run
 from bench.cluster import one_user
 from bench.contestants import CADDY, DIRECT, HAPROXY, NGINX, OURS, Setup, running
+from bench.deliveries import Senders, sending
 from bench.plot import svg
 from bench.ratios import Spread, ratio
 from bench.report import markdown, missed
@@ -141,3 +143,22 @@ def test_application(tmp_path: Path, upstream: int, canary: Callable[[str], str]
             raise AssertionError
     with raised.value as answer:
         assert answer.status == 401
+
+
+def test_senders(tmp_path: Path, elasticsearch: str) -> None:
+    """Messages are under way when they are said to be, and through when they are said to be."""
+    port = int(elasticsearch.rpartition(":")[2])
+    try:
+        with running([OURS], Setup(tmp_path, port)) as who:
+            config = who[OURS].config
+            assert config is not None
+            audit = config.parent / "audit.json"
+            with Senders(4, 100, 4).ready(who[OURS]) as control, sending(control):
+                assert audit.read_text().count("account/send") == 0
+            lines = [line for line in audit.read_text().splitlines() if "account/send" in line]
+        assert len(lines) == 4
+        assert all('"signals_proxy.result": "sent"' in line for line in lines)
+    finally:
+        Cluster(elasticsearch, ".signals_accounts").ask(
+            "DELETE", "/{index},{index}_health?ignore_unavailable=true"
+        )

@@ -209,6 +209,9 @@ class Conversation:
         lines = b"\r\n" + content.replace(b"\r\n.", b"\r\n..")
         reply = asyncio.ensure_future(self._protocol.read_response())
         try:
+            # From then on it waits for the reply. One that comes before is dropped: uvloop may hear
+            # of a quick server's before it begins with what was made here.
+            await asyncio.sleep(0)
             with suppress(ConnectionError):  # the reply, or its error, says more
                 for at in range(2, len(lines), _PIECE):
                     if reply.done():
