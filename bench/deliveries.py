@@ -63,7 +63,8 @@ def sending(control: int) -> Iterator[None]:
             raise ConfigError("messages are not sent; see output.log")
         yield
         connection.shutdown(socket.SHUT_WR)
-        connection.recv(1)
+        if connection.recv(1) != b".":
+            raise ConfigError("messages were not sent to the end; see output.log")
 
 
 def deliveries(scale: Scale, folder: Path) -> Iterator[Outcome]:

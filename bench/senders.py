@@ -3,7 +3,7 @@
 ``python -m bench.senders CONTROL MAIL URL COUNT SIZE EXPECTED``: whoever connects to the port
 CONTROL and says a byte has COUNT messages of SIZE bytes sent at a time, one after another, as four
 callers. A byte is said back once EXPECTED of them have come to the mail server, on port MAIL. When
-the connection's other side ends, the last ones are sent to their end, and then it is closed.
+the connection's other side ends, the last ones are sent to their end, and then a byte is said again.
 """
 
 import asyncio
@@ -91,6 +91,7 @@ def _controlled(
         await asyncio.gather(*sending)
         for session in sessions:
             await session.close()
+        writer.write(b".")
         writer.close()
 
     return control

@@ -142,6 +142,7 @@ class PlayedDestination:
     """A destination whose connections are wires."""
 
     response_head_size = 1024 * 1024
+    patient = False
 
     def __init__(self) -> None:
         self.tally = Tally("played")

@@ -165,15 +165,21 @@ CALLS: Final = (
 )
 
 ERRORS: Final[Mapping[int, tuple[str, str]]] = {
-    400: ("BadRequest", "Something is malformed, or 'detail' tells every error of the account."),
+    400: (
+        "BadRequest",
+        "Something is malformed, or 'detail' tells every error of the account or message.",
+    ),
     401: ("Unauthorized", "The request carries no identity."),
-    403: ("Forbidden", "The caller may not do this, or is a web page."),
+    403: (
+        "Forbidden",
+        "The caller may not do this, or is a web page; or a recipient is not allowed.",
+    ),
     404: ("NotFound", "There is no such thing."),
     405: ("MethodNotAllowed", "What another method gets here."),
     408: ("RequestTimeout", "The request did not come in time."),
     409: (
         "Conflict",
-        "Another version is stored, or one that cannot be kept, or the account is in use.",
+        "Another version is stored, one that cannot be kept, or the account is in use, or unusable.",
     ),
     413: ("ContentTooLarge", "The body is over the limit."),
     415: ("UnsupportedMediaType", "The body's media type or coding is not understood."),

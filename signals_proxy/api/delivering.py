@@ -32,7 +32,14 @@ from signals_proxy.delivery.deliveries import Opened
 from signals_proxy.delivery.delivery import Message
 from signals_proxy.delivery.fair_use import take
 from signals_proxy.delivery.report import Report
-from signals_proxy.errors import DeliveryFailed, InvalidParameter, NotFound, Unusable, UpstreamError
+from signals_proxy.errors import (
+    DeliveryFailed,
+    InvalidParameter,
+    NotFound,
+    Unavailable,
+    Unusable,
+    UpstreamError,
+)
 
 __all__ = ["check", "recent_use", "send", "status"]
 
@@ -136,7 +143,7 @@ async def _done(
     """Deliver, or check, to the end, and note how it went."""
     sending, action = call.rooms.sending, call.entry.action or ""
     by = caller.name
-    outcome = "refused"
+    outcome = "not_tried"
 
     async def noted() -> Report:
         nonlocal outcome
@@ -166,7 +173,11 @@ def _reader(rooms: Rooms, ref: Ref) -> Callable[[], Awaitable[Opened]]:
     """Return what reads the account from the cluster, verifies and opens it, each time anew."""
 
     async def read() -> Opened:
-        stored = await rooms.registry.get(ref)
+        try:
+            stored = await rooms.registry.get(ref)
+        except UpstreamError as error:
+            # Whatever became of the question: nothing has been done, and a repeat is safe.
+            raise Unavailable(f"The account cannot be read now. {error.message}") from error
         if stored is None:
             raise NotFound("Not found")
         account = sealing.open_sealed(stored.account, rooms.keyring)

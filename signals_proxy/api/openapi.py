@@ -181,6 +181,7 @@ _FIELDS_OF: Final = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
     429: ("Retry-After",),
+    502: ("Retry-After",),
     503: ("Retry-After",),
 }
 _BARE: Final = "WithoutBody"

@@ -13,8 +13,8 @@ async def uninterrupted(write: Coroutine[Any, Any, T]) -> T:
     """Return what ``write`` returns, also if this task is cancelled before.
 
     A client that leaves cancels its handler. In the middle of a write that would leave it to
-    chance whether the account was changed, and the audit line could not tell. The write is short:
-    the registry's time-outs bound it. So a cancellation that comes meanwhile is dropped, the call
+    chance whether the account was changed, or a message sent, and the audit line could not tell. It
+    is bounded, by the registry's time-outs or the deadline of deliveries. So a cancellation that comes meanwhile is dropped, the call
     ends as if the client were still there, and only the answer finds nobody. A server that stops
     waits for its handlers before it cancels them, and gets the same: the client has its answer.
     """

@@ -75,6 +75,7 @@ def send(
            1: not delivered, or nobody knows; do not repeat it unchanged.
            2: not called rightly.
            4: not delivered; the same may succeed later.
+         130: ended by Ctrl-C; it may have been delivered.
     """
     target = our_target(url, auth_file, ca_certificates)
     message: dict[str, Json] = {} if file is None else _message(file)
@@ -99,11 +100,11 @@ async def _send(target: Target, ref: Ref, message: Json, key: str | None) -> int
             answer = await remote.ask(
                 "POST", f"{path_of(ref)}/_send", message, also=FAILURES, fields=fields
             )
-    except (NotConnected, Unavailable) as error:
+    except NotConnected as error:
         tell_error(error.message)
         return MAY_BE_REPEATED
-    except (Lost, TimedOut):
-        tell_error(f"{target.url} has not answered: {name} may have delivered the message, or not")
+    except (Lost, TimedOut, Unavailable):
+        tell_error(f"{target.url} gave no answer: {name} may have delivered the message, or not")
         tell_hint("look before you repeat it")
         return 1
     if answer.status == 200:
@@ -116,31 +117,37 @@ async def _send(target: Target, ref: Ref, message: Json, key: str | None) -> int
 
 
 def _judged(answer: Answer) -> int:
-    # A 502 of something in between tells nothing of what became of the message.
-    again = answer.status in {429, 503} or (answer.status == 502 and member(answer, "step"))
+    # Of something in between neither tells what became of the message: ours are in our shape.
+    ours = answer.body.get("status") == answer.status
+    again = ours and (
+        answer.status in {429, 503} or (member(answer, "step") and answer.status == 502)
+    )
     if again:
         wait = answer.retry_after_s
         tell_hint("it may be repeated" + ("" if wait is None else f", in {wait} s"))
         return MAY_BE_REPEATED
-    if answer.status in {424, 502, 504}:
+    if answer.status in {424, 429} or answer.status >= 500:
         tell_hint("do not repeat it before you have looked: docs/delivery.md")
     return 1
 
 
 def _message(file: IO[bytes]) -> dict[str, Json]:
-    data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ConfigError("the message is larger than 64 MiB", remedy="send less")
     try:
-        return parse(data)
+        return parse(_read(file))
     except InvalidBody as error:
         message = "the message" + error.message.removeprefix("The body").removesuffix(".")
         raise ConfigError(message, remedy="it has to be one object of JSON") from None
 
 
 def _standard_input() -> str:
-    data = sys.stdin.buffer.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ConfigError("the text is larger than 64 MiB", remedy="send less")
     # Of a job's output some bytes may be no text; that is no reason to tell nobody of it.
-    return data.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return (
+        _read(sys.stdin.buffer).decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    )
+
+
+def _read(file: IO[bytes]) -> bytes:
+    data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ConfigError("the message is larger than 64 MiB", remedy="send less")
+    return data

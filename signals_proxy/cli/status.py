@@ -1,6 +1,7 @@
 """``signals-proxy status``: what happened to an account lately."""
 
 import asyncio
+import json
 from typing import Any, Final
 
 import click
@@ -23,7 +24,13 @@ _EVENTS: Final = ("last_use", "last_success", "last_error", "last_check")
 @click.argument("account", type=Account())
 @of_the_proxy
 def status(account: Ref, url: str | None, auth_file: Any, ca_certificates: Any) -> None:
-    """Show what happened to ACCOUNT lately: its last use, success, error and check."""
+    """Show what happened to ACCOUNT lately: its last use, success, error and check.
+
+    \b
+    Status 0: told.
+           1: there is no such account, or it could not be asked for.
+           2: not called rightly.
+    """
     asyncio.run(_status(our_target(url, auth_file, ca_certificates), account))
 
 
@@ -34,7 +41,9 @@ async def _status(target: Target, ref: Ref) -> None:
         raise Refused(f"{shown(ref.document_id)}: {answer.error}")
     for name in _LINES:
         if (value := answer.body.get(name)) is not None:
-            click.echo(f"{name}: {shown(str(value).lower() if value is False else str(value))}")
+            click.echo(
+                f"{name}: {shown(json.dumps(value) if isinstance(value, bool) else str(value))}"
+            )
     for name in _EVENTS:
         match answer.body.get(name):
             case {"at": at, **others}:

@@ -23,12 +23,15 @@ from signals_proxy.cli.listing import listing
 from signals_proxy.cli.options import Account
 from signals_proxy.cli.remote import Answer, Remote
 from signals_proxy.cli.target import Target, of_the_proxy, our_target
-from signals_proxy.cli.voice import shown, tell_error
+from signals_proxy.cli.voice import shown, tell, tell_error
 from signals_proxy.config import InvalidSettings
+from signals_proxy.errors import Lost, Refused, TimedOut, Unavailable
 
 __all__ = ["test"]
 
+_DAYS: Final = 14
 _LONGEST_WAIT_S: Final = 60
+_GONE: Final = {"status": 404, "error": "Not found"}
 _WAITS: Final = 20
 """How often the proxy is waited for that says an account, or this caller, is too busy."""
 
@@ -54,9 +57,7 @@ _FROM_BEST: Final = (_Verdict.GOOD, _Verdict.WARNING, _Verdict.FAILED)
 @click.option(
     "--days",
     type=click.IntRange(0, 3650),
-    default=14,
-    show_default=True,
-    help="With --all: warn of accounts that expire so soon.",
+    help=f"With --all: warn of accounts that expire so soon; {_DAYS} unless given.",
 )
 @click.option("--quiet", is_flag=True, help="With --all: say nothing of accounts that are well.")
 @of_the_proxy
@@ -67,7 +68,7 @@ def test(
     draft: Path | None,
     every: bool,
     tenant: str | None,
-    days: int,
+    days: int | None,
     quiet: bool,
     url: str | None,
     auth_file: Any,
@@ -82,16 +83,16 @@ def test(
     Status 0: all is well.
            1: something failed.
            2: not called rightly.
-           3: with --all, nothing failed, but an account expires soon.
+           3: with --all, nothing failed, but an account expires soon, or there is none.
     """
     if (account is None) != every or (every and draft is not None):
         raise click.UsageError("name one ACCOUNT, or give --all without --draft")
-    if tenant is not None and not every:
-        raise click.UsageError("--tenant goes with --all")
+    if not every and (tenant is not None or days is not None or quiet):
+        raise click.UsageError("--tenant, --days and --quiet go with --all")
     target = our_target(url, auth_file, ca_certificates)
     if account is not None:
         context.exit(asyncio.run(_one(target, account, draft)))
-    context.exit(asyncio.run(_all(target, tenant, days, quiet=quiet)))
+    context.exit(asyncio.run(_all(target, tenant, _DAYS if days is None else days, quiet=quiet)))
 
 
 async def _one(target: Target, ref: Ref, draft: Path | None) -> int:
@@ -133,13 +134,19 @@ async def _all(target: Target, tenant: str | None, days: int, *, quiet: bool) ->
 
         async def one(ref: Ref) -> None:
             nonlocal worst
-            verdict, said = await _checked(remote, ref, listed[ref], today, days)
+            try:
+                verdict, said = await _checked(remote, ref, listed[ref], today, days)
+            except (Lost, Refused, TimedOut, Unavailable) as error:
+                verdict, said = _Verdict.FAILED, f"failed: {error.message}"
             worst = max(worst, verdict, key=_FROM_BEST.index)
             if not quiet or verdict is not _Verdict.GOOD:
                 click.echo(f"{shown(ref.document_id)}: {said}")
 
         if failed := await few(listed, one):
             raise failed
+    if not listed:
+        tell("warning: there is no account to check; is the tenant right?")
+        return _Verdict.WARNING.value
     return worst.value
 
 
@@ -149,14 +156,14 @@ async def _checked(
     """Return what is to be said of an account, and how bad that is. Raises what ``ask`` does."""
     source = hit.get("_source")
     public: Mapping[str, Json] = source if isinstance(source, dict) else {}
+    if public.get("disabled") is True:
+        return _Verdict.GOOD, "disabled, skipped"
     integrity = str(hit.get("integrity"))
     if integrity != "verified":
         remedy = str(hit.get("remedy", ""))
         return _Verdict.FAILED, f"failed: integrity {shown(integrity)}: {shown(remedy)}"
-    if public.get("disabled") is True:
-        return _Verdict.GOOD, "disabled, skipped"
     answer = await _asked(remote, ref)
-    if answer.status == 404:
+    if answer.status == 404 and answer.body == _GONE:
         return _Verdict.GOOD, "deleted meanwhile"
     if answer.status != 200:
         return _Verdict.FAILED, f"failed: {failure(answer)}"

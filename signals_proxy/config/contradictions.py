@@ -1,11 +1,11 @@
 """What is wrong with settings that are right one by one."""
 
 from collections.abc import Iterator, Mapping
-from math import inf
 from typing import Any, Final
 
 from signals_proxy.config.document import Place, Problem
 from signals_proxy.config.units import Address, address
+from signals_proxy.delivery.settings import SHARES
 from signals_proxy.relay.forwarding import ESSENTIAL, folded
 
 __all__ = ["accounts_listeners", "contradictions"]
@@ -27,10 +27,10 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[Problem]:
         if folded(name.encode()) in ESSENTIAL:
             said = "without this field the cluster would see another request than the client sent"
             yield Problem(("forward", "strip_fields", position), said, "take it away")
-    if values["limits"].get("answer_timeout", inf) <= values["delivery"]["timeout"]:
-        said = "would end deliveries through accounts, which delivery.timeout allows to last longer"
-        remedy = "raise this one, or lower that one"
-        yield Problem(("limits", "answer_timeout"), said, remedy)
+    delivery = values["delivery"]
+    if delivery["memory"] < SHARES * delivery["max_body"]:
+        said = "one caller has a quarter of it, which is less than delivery.max_body"
+        yield Problem(("delivery", "memory"), said, "raise it, or lower that one")
     if values["audit"]["required"] and "file" not in values["audit"]:
         said = "there is no file that a line could have to be in"
         yield Problem(("audit", "required"), said, "set audit.file as well")

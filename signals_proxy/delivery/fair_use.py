@@ -13,13 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
-from signals_proxy.delivery.settings import Rate
+from signals_proxy.delivery.settings import SHARES, Rate
 from signals_proxy.errors import TooOften
 
 __all__ = ["Buckets", "Memory", "Shares", "take"]
 
 _MOST_BUCKETS: Final = 10_000
-_SHARES: Final = 4
 
 
 class Buckets:
@@ -111,6 +110,6 @@ class Shares:
     @asynccontextmanager
     async def of(self, caller: str, size: int) -> AsyncIterator[None]:
         """Hold ``size`` bytes within the block."""
-        share = self._of.setdefault(caller, Memory(self._limit // _SHARES))
+        share = self._of.setdefault(caller, Memory(self._limit // SHARES))
         async with share.of(size), self._all.of(size):
             yield

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from typing import Final
 
-__all__ = ["DeliverySettings", "Network", "Rate"]
+__all__ = ["SHARES", "DeliverySettings", "Network", "Rate"]
+
+SHARES: Final = 4
+"""Of the memory for messages one caller has the so manieth part at most."""
 
 Network = IPv4Network | IPv6Network
 

@@ -36,6 +36,8 @@ class Cluster:
     there are places. While ``closed_because`` says why, nothing is connected to.
     """
 
+    patient = False
+
     def __init__(
         self,
         upstream: Upstream,

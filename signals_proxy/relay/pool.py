@@ -31,9 +31,13 @@ class Reachable(Protocol):
 
 
 class Destination(Reachable, Protocol):
-    """A place that clients' requests can be sent to."""
+    """A place that clients' requests can be sent to.
+
+    ``patient``: its answers may take as long as they like, whatever ``limits.answer_timeout`` says.
+    """
 
     tally: Tally
+    patient: bool
 
     def tick(self, now: float) -> None:
         """Close what was idle for too long. ``now`` is the event loop's time, in seconds."""
@@ -113,6 +117,9 @@ class LocalServer(Pool):
     ``server`` makes its protocols, as a server's listener would; ``introduce`` is told by which
     protocol the next request of which client will be read, for a socket pair has no addresses.
     """
+
+    # It bounds what it does by itself; a delivery that has begun is not to be told of as unanswered.
+    patient = True
 
     def __init__(
         self,

@@ -120,7 +120,8 @@ class Reading(asyncio.Protocol):
                 return Awaited.BODY
             if self.stuck:
                 return Awaited.READER
-            return Awaited.NOTHING if exchange.answer_has_begun else Awaited.ANSWER
+            waits = exchange.answer_has_begun or exchange.destination.patient
+            return Awaited.NOTHING if waits else Awaited.ANSWER
         if self._phase is Phase.CLOSING:
             return Awaited.READER if unsent(self.transport) else Awaited.END
         if self.stuck:

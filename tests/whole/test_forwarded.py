@@ -98,7 +98,7 @@ async def test_a_cluster_that_thinks_for_too_long(elasticsearch: str, tmp_path: 
             configure(
                 tmp_path,
                 elasticsearch,
-                "limits: {answer_timeout: 1s}\ndelivery: {timeout: 500ms}\n",
+                "limits: {answer_timeout: 1s}\n",
             )
         ) as served,
         aiohttp.ClientSession() as session,
