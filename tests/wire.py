@@ -142,9 +142,9 @@ class PlayedDestination:
     """A destination whose connections are wires."""
 
     response_head_size = 1024 * 1024
-    patient = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self.patient = patient
         self.tally = Tally("played")
         self.kept: list[NodeConnection] = []
         self.wires: list[Wire] = []

@@ -142,7 +142,7 @@ async def _answer(request: web.Request) -> web.Response:
     call = parse(target, rooms.types)
     path = target.partition("?")[0]
     if call is not None:
-        methods = HANDLERS.get(call.endpoint, {})
+        methods = HANDLERS[call.endpoint]
         asked = Call(rooms, request, path, call.parameters, call.ref, entry, call.tenant, call.type)
     elif scrolling.is_scroll(target):
         methods = scrolling.HANDLERS
@@ -152,8 +152,6 @@ async def _answer(request: web.Request) -> web.Response:
     if asked.ref is not None:
         entry.account = asked.ref.document_id
     receive.refuse_web_pages(request, but_own=request.app[_OWN_PAGES])
-    if not methods:
-        raise NotFound(f"This version of the proxy does not offer {path}")
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(
             headers={

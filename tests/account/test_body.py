@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,25 @@ def test_the_number_of_values_is_bounded(before, each, after, less):
     for count in (most + 1, 100_000):
         with pytest.raises(InvalidBody, match="more than 10000 members and elements"):
             parse(body(count))
+
+
+@pytest.mark.parametrize("each", [b"[]", b"{}", b"1", b'""', b'{"":[]}', b"[[],0]"])
+def test_too_many_values_are_not_built(each):
+    """A body takes many times its size, which is no matter as long as it is told before."""
+    data = b'{"a":[' + b",".join([each] * 1_000_000) + b"]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidBody, match="more than 10000 members and elements"):
+            parse(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(data) / 4
+
+
+@pytest.mark.parametrize("text", [b"[{,", b'\\",', b"\\\\", b'\\"['])
+def test_what_is_in_texts_is_no_value(text):
+    assert parse(b'{"a":"%b","b":["c"]}' % (text * 100_000))
 
 
 def test_a_number_tells_how_it_was_written():

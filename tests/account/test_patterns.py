@@ -19,3 +19,9 @@ def test_the_end_is_the_end(pattern, fits, others):
     schema = {"type": "string", "pattern": pattern}
     found = [[*problems(schema, value)] == [] for value in (fits, *others)]
     assert found == [True] + [False] * len(others)
+
+
+def test_what_is_no_text_has_no_pattern():
+    """Only its type is wrong."""
+    (found,) = problems({"type": "string", "pattern": "a", "format": "line"}, 1)
+    assert found.path == ()

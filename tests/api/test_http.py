@@ -92,25 +92,6 @@ async def test_options(client: Any) -> None:
     assert not any(name.startswith("Access-Control") for name in answer.fields)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "OPTIONS"])
-@pytest.mark.parametrize(
-    "path",
-    [
-        "email/default/_test",
-        "email/default/_send",
-        "email/default/_status",
-    ],
-)
-async def test_what_is_not_offered_yet(client: Any, method: str, path: str) -> None:
-    """What the API has, and this version has not, is a 404 that says so."""
-    answer = await client.ask(method, path)
-    assert answer.status == 404
-    assert answer.json == {
-        "status": 404,
-        "error": f"This version of the proxy does not offer /_signals/account/{path}",
-    }
-
-
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from signals_proxy.api import Sending
+from signals_proxy.delivery.settings import DeliverySettings
+
 REDACTED = "::es_redacted::"
 
 
@@ -61,9 +64,12 @@ async def test_removed_secrets(client: Any, example: Any, cluster: Any) -> None:
 )
 @pytest.mark.parametrize("kept", [{}, {"password": REDACTED}])
 async def test_the_destination_lock(
-    client: Any, example: Any, cluster: Any, change: Any, kept: Any
+    serve: Any, registry: Any, example: Any, cluster: Any, change: Any, kept: Any
 ) -> None:
     """Whoever changes where the password goes has to know it."""
+    # A name that a SOCKS proxy resolves has to be allowed by itself.
+    by = DeliverySettings(allowed_hosts=("*", "smtp.example.com"))
+    client = await serve(sending=Sending.by(by, registry.health))
     await client.put(example)
     before = cluster.source()
     password = example.pop("password")

@@ -80,7 +80,7 @@ async def test_nothing_is_forwarded_until_it_is_known(cluster: Certified) -> Non
         assert "take everybody for its user 'proxy'" in named["reason"]
         for target in ("/x", "/_search/scroll?scroll_id=x"):
             status, told = await address.get(target)
-            assert b"take everybody for its user 'proxy'" in told
+            assert b"take everybody for the user of the proxy's own certificate" in told
             assert status == 503
         status, ready = await address.health("/ready")
         assert "take everybody for its user 'proxy'" in str(ready)

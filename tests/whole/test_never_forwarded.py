@@ -30,7 +30,7 @@ BAD = [
     ("POST", f"POST {PATH}", JSON, '{"password": "%s"}', 405),
     ("an unknown type", "PUT /_signals/account/fax/default", JSON, '{"password": "%s"}', 400),
     ("no id", "PUT /_signals/account/email", JSON, '{"password": "%s"}', 400),
-    ("a call of later versions", f"POST {PATH}/_send", JSON, '{"text": "%s"}', 404),
+    ("a message", f"POST {PATH}/_send", JSON, '{"text": "%s"}', 400),
     ("two slashes", f"PUT /{PATH}", JSON, '{"password": "%s"}', 400),
     ("an encoded letter", "PUT /%5Fsignals/account/email/default", JSON, '{"password": "%s"}', 400),
     ("encoded twice", "PUT /%255Fsignals/account/email/a", JSON, '{"password": "%s"}', 400),
