@@ -66,7 +66,7 @@ class ClientConnection(Reading):
     )
 
     def __init__(self, switchboard: Switchboard) -> None:
-        super().__init__(switchboard.now)
+        super().__init__(switchboard)
         self._switchboard = switchboard
         self._seen = 0  # bytes of an unfinished head that were looked at
         self._discarded = 0
@@ -103,7 +103,6 @@ class ClientConnection(Reading):
             self._ahead += data
             self._read(self.take_ahead())
         else:
-            self.since = self._switchboard.now  # a head's time begins with its first byte
             self._read(data)
 
     def pause_writing(self) -> None:
@@ -159,6 +158,8 @@ class ClientConnection(Reading):
         end = data.find(b"\r\n\r\n", max(0, self._seen - 3)) + 4
         try:
             if end < 4:
+                if not self._seen:
+                    self.since = switchboard.now  # a head's time begins with its first byte
                 refuse_early(data, self._seen)
                 self._limit_head(data, len(data))
                 self._seen = len(data)
@@ -178,6 +179,7 @@ class ClientConnection(Reading):
             self.refuse(error.status, error, is_head=data.startswith(b"HEAD "))
         else:
             self._phase = EXCHANGING
+            self.since = switchboard.now  # and an answer's with the last byte of its request
             if isinstance(destination, ByBody):
                 self._exchange = DecidingExchange(self, request, destination, head)
             else:
@@ -283,11 +285,14 @@ class ClientConnection(Reading):
         """End a connection on which something took too long."""
         awaited, exchange = self.awaited(), self._exchange
         begun = exchange is not None and exchange.answer_has_begun
+        is_head = self._ahead.startswith(b"HEAD ") if exchange is None else exchange.request.is_head
         if awaited is Awaited.ANSWER:
-            assert exchange is not None  # noqa: S101
             late = TimedOut("the cluster did not answer in time (limits.answer_timeout)")
-            self.refuse(late.status, late, is_head=exchange.request.is_head)
+            self.refuse(late.status, late, is_head=is_head)
+        elif awaited is Awaited.CONTINUE:
+            late = TimedOut("the cluster did not ask in time for the body that was sent")
+            self.refuse(late.status, late, is_head=is_head)
         elif awaited is Awaited.HEAD or (awaited is Awaited.BODY and not begun):
-            self.refuse(408, "the request did not come in time", is_head=False)
+            self.refuse(408, "the request did not come in time", is_head=is_head)
         else:
             self.end()

@@ -100,8 +100,9 @@ class Cluster:
                     return free
             try:
                 connection = await self._pools[node.index].connect(peer)
-            except (NotConnected, TimedOut) as failed:
-                if is_our_own_lack(failed):
+            except BaseException as failed:
+                if not isinstance(failed, NotConnected | TimedOut) or is_our_own_lack(failed):
+                    self._freed(node)
                     raise
                 error = failed
                 tried.append(node)
@@ -188,7 +189,7 @@ class Cluster:
     async def _probe(self, node: Node) -> None:
         """Ask a node for anything: any answer in HTTP counts, a 401 as well as a 503.
 
-        It has as much time to answer as to take a connection.
+        It has as much time to answer as to take a connection, both together.
         """
         pool = self._pools[node.index]
         answered: bool | None = False
@@ -203,7 +204,7 @@ class Cluster:
             answered = None if is_our_own_lack(failed) else False
         finally:
             self._nodes.probed(node, self._now, answered=answered)
-        self._changed(node)
+            self._changed(node)
 
     def _changed(self, node: Node) -> None:
         if node.is_dead:

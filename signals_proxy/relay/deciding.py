@@ -72,6 +72,8 @@ class DecidingExchange(Exchange):
             content = self._content if isinstance(body, Chunked) else self._read
             target = self._head.split(b" ", 2)[1].decode("latin-1")
             self.destination = choice.decide(target, bytes(content))
+            if self.destination.patient:
+                self.request = self.request.within or self.request
         self._choice = None
         early = bytes(self._read)
         self._read.clear()

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from signals_proxy.errors import Lost, TimedOut
 from signals_proxy.relay.head import Request, Response, parse_request
+from signals_proxy.relay.node import NodeConnection
 from signals_proxy.relay.pool import Reachable
 
 __all__ = ["Answer", "ask"]
@@ -34,13 +35,15 @@ async def ask(
     ``head`` is one of HTTP/1.0, whose clients know no chunks: so the answer comes without.
 
     Raises ``Malformed`` for a head that is none, ``NotConnected``, ``Lost``, also for an answer
-    over ``ANSWER_LIMIT``, and ``TimedOut`` if it takes longer than ``timeout_s``.
+    over ``ANSWER_LIMIT``, and ``TimedOut`` if all of it, connecting too, takes longer than
+    ``timeout_s``.
     """
     request, _ = parse_request(head)
-    node = destination.idle(None) or await destination.connect(None)
+    node: NodeConnection | None = None
     errand = _Errand(request, len(head))
     try:
         async with asyncio.timeout(timeout_s):
+            node = destination.idle(None) or await destination.connect(None)
             if node.transport is None:
                 raise Lost("the node closed the connection at once")
             node.begin(errand, request.forwarded(head, node.host, node.default_host) + body)
@@ -48,7 +51,7 @@ async def ask(
     except TimeoutError as error:
         raise TimedOut(f"no answer within {timeout_s:g} s") from error
     finally:
-        if not errand.is_over:
+        if node is not None and not errand.is_over:
             node.drop()
 
 

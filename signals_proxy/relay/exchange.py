@@ -171,15 +171,19 @@ class Exchange:
 
     async def _connect(self) -> None:
         try:
-            node = await self.destination.connect(self._client.peer, new=self._repeated)
-        except SignalsError as error:
-            self._task = None
-            self._refuse(error.status, error)
-            return
+            try:
+                node = await self.destination.connect(self._client.peer, new=self._repeated)
+            except SignalsError as error:
+                self._task = None
+                self._refuse(error.status, error)
+            else:
+                self._task = None
+                self._connected(node)
         except Exception:
             self._client.cut_off()  # a mistake of ours must not leave the client waiting
             raise
-        self._task = None
+
+    def _connected(self, node: NodeConnection) -> None:
         if node.transport is None:
             self._refuse(502, Lost("the node closed the connection at once"))
             return

@@ -30,6 +30,7 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
+_NAME_NO_OTHER: Final = _HOP_BY_HOP | {b"close"}
 _NEVER_NAMED: Final = {
     *(name.encode() for name in CREDENTIAL_FIELDS),
     *(b"host", b"content-length", b"expect", b"transfer-encoding"),
@@ -84,7 +85,7 @@ def cuts(head: bytes, fields: Fields, options: AbstractSet[bytes]) -> tuple[tupl
     """Return the spans of what is not passed on, beside it what ``options`` name."""
     if _HOP_BY_HOP.isdisjoint(fields):
         return ()
-    if options <= _HOP_BY_HOP:  # it names no other, as is the rule
+    if options <= _NAME_NO_OTHER:  # as is the rule
         return tuple(found.span() for found in _OF_ONE_HOP.finditer(head))
     return spans(head, _HOP_BY_HOP | options)
 

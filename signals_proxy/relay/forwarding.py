@@ -13,7 +13,7 @@ Rules of the file
 import ipaddress
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 __all__ = ["ESSENTIAL", "Forwarding", "address_of", "folded"]
@@ -34,32 +34,40 @@ ESSENTIAL: Final = frozenset({b"content-length", b"expect", b"host", b"transfer-
 """Folded names of fields without which a node would see another request than this proxy does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Forwarding:
     """The settings: see ``forward`` in ``config.example.yaml``. ``strip`` are folded names."""
 
     strip: frozenset[bytes] = frozenset()
     append_forwarded_for: bool = False
 
+    @cached_property
+    def within(self) -> "Forwarding":
+        """What of it concerns servers of this process: they read what proxies before us wrote."""
+        return Forwarding(self.strip - {_FORWARDED_FOR})
+
+    @cached_property
+    def taken(self) -> frozenset[bytes]:
+        """Folded names of the fields that are not passed on as the client wrote them."""
+        return self.strip | ({_FORWARDED_FOR} if self.append_forwarded_for else frozenset())
+
     def of(self, head: bytes, cuts: Spans) -> tuple[Spans, Spans | None]:
         """Return what is not passed on of a request's head, and what its client says of others.
 
         ``cuts`` are the spans that are not passed on in any case. The latter are the spans of the
         values of ``X-Forwarded-For`` that are to stand before the client's own address, and None if
-        that is not appended; their fields are among the former, for there is to be one field.
+        that is not appended; their fields are among the former, for there is to be one field, and
+        so is what could be taken for it.
         """
         gone, said = set(cuts), []
+        believed = None if _FORWARDED_FOR in self.strip else _FORWARDED_FOR
         for found in _FIELD.finditer(head):
-            if folded(found[1]) in self.strip:
-                gone.add(found.span())
-            elif (
-                self.append_forwarded_for
-                and found.span() not in gone
-                and found[1].lower() == _FORWARDED_FOR
-            ):
-                gone.add(found.span())
-                if value := found[2].rstrip(b"\t "):
-                    said.append((found.start(2), found.start(2) + len(value)))
+            if found.span() in gone or folded(found[1]) not in self.taken:
+                continue
+            gone.add(found.span())
+            value = found[2].rstrip(b"\t ")
+            if value and found[1].lower() == believed:
+                said.append((found.start(2), found.start(2) + len(value)))
         return tuple(sorted(gone)), tuple(said) if self.append_forwarded_for else None
 
 

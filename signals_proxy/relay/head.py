@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from signals_proxy.errors import SignalsError
 from signals_proxy.relay.fields import connection_options, content_length, cuts, deciding, spans
 from signals_proxy.relay.forwarding import address_of
 
@@ -81,7 +82,8 @@ class Request:
     ``series`` is a thousand times the place of the method in ``METHODS``. ``expects_continue``: its
     client may wait for a ``100 Continue``. ``strip`` are the folded names of fields that its trailers
     must not have, and ``forwarded_for`` the spans of what stands before its client's address in a
-    field of ours, None if there is to be none: see ``forwarding``.
+    field of ours, None if there is to be none: see ``forwarding``. ``within`` is what a server of this
+    process is to see instead, should the body have the request go there.
     """
 
     series: int
@@ -98,6 +100,7 @@ class Request:
     expects_continue: bool = False
     strip: frozenset[bytes] = frozenset()
     forwarded_for: tuple[tuple[int, int], ...] | None = None
+    within: "Request | None" = None
 
     def forwarded(
         self, head: bytes, host: bytes | None, default_host: bytes, peer: object = None
@@ -214,10 +217,12 @@ def parse_request(head: bytes) -> tuple[Request, str]:
         chunked=chunked,
         has_body=has_body,
         keep_alive=keep_alive,
-        # RFC 9112 9.3.1: only what is safe to do twice. A scroll moves on at each GET.
+        # RFC 9112 9.3.1: only what is safe to do twice. A scroll moves on at each GET, and how it
+        # may be written is for the node to know.
         replayable=method in _REPLAYABLE
         and not has_body
-        and not path.lstrip(b"/").startswith(b"_search/scroll"),
+        and b"scroll" not in path
+        and b"%" not in path,
         cuts=cuts(head, fields, options),
         version_end=match.end(3),
         host=host.span(1) if host else None,
@@ -267,6 +272,8 @@ def refuse_early(partial: bytes, start: int) -> None:
 def _edited(head: bytes, edits: Iterable[tuple[int, int, bytes]]) -> bytes:
     parts, at = [], 0
     for start, end, instead in sorted(edits):
+        if start < at:
+            raise SignalsError("two edits of a head overlap")  # it would say what nobody wrote
         parts += [head[at:start], instead]
         at = end
     return b"".join([*parts, head[at:]])

@@ -47,6 +47,7 @@ class NodeConnection(asyncio.Protocol):
         "_answer",
         "_body",
         "_client",
+        "_early",
         "_head",
         "_home",
         "_paused",
@@ -74,6 +75,7 @@ class NodeConnection(asyncio.Protocol):
         self._body: Body | None = None
         self._unchunk = False
         self._touched = False
+        self._early = False  # it refused a request before that was written
         self._paused = False
         self._poll: Callable[[int], object] | None = None
         self.full = False
@@ -207,6 +209,8 @@ class NodeConnection(asyncio.Protocol):
         client = self._client
         assert client is not None  # noqa: S101
         self._answer = response
+        if response.status >= 400:
+            self._early = not self._request_is_written(client)
         length = response.length
         if client.request.is_head or forbids_body(response.status):
             length = 0
@@ -259,7 +263,7 @@ class NodeConnection(asyncio.Protocol):
         answer, client, transport = self._answer, self._client, self.transport
         assert answer is not None  # noqa: S101
         assert client is not None  # noqa: S101
-        if surplus or not answer.keep_alive or not client.request_is_sent or self.full:
+        if surplus or not answer.keep_alive or self._early or self.full:
             return False
         if isinstance(self._body, UntilClose) or transport is None or transport.is_closing():
             return False
@@ -274,7 +278,14 @@ class NodeConnection(asyncio.Protocol):
         if answer.status == 400 and client.head_size > _POISONOUS_HEAD:
             return False
         # RFC 9112 9.5: and not if it answered without having been sent everything.
-        return transport.get_write_buffer_size() == 0
+        return self._request_is_written(client)
+
+    def _request_is_written(self, client: Answered) -> bool:
+        return (
+            client.request_is_sent
+            and self.transport is not None
+            and self.transport.get_write_buffer_size() == 0
+        )
 
     def _fail(self, reason: str) -> None:
         client = self._client

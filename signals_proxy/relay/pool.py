@@ -33,7 +33,8 @@ class Reachable(Protocol):
 class Destination(Reachable, Protocol):
     """A place that clients' requests can be sent to.
 
-    ``patient``: its answers may take as long as they like, whatever ``limits.answer_timeout`` says.
+    ``patient``: it is a server of this process. Its answers may take as long as they like, whatever
+    ``limits.answer_timeout`` says, and it is told what proxies before this one wrote.
     """
 
     tally: Tally

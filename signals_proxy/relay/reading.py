@@ -17,7 +17,7 @@ left. Nobody else pauses or resumes reading on this transport.
 
 import asyncio
 import enum
-from typing import Final
+from typing import Final, Protocol
 
 from signals_proxy.relay.exchange import Exchange
 from signals_proxy.relay.sockets import unsent
@@ -40,7 +40,7 @@ class Phase(enum.Enum):
 class Awaited(enum.Enum):
     """What is owed: by a client a request, the rest of a head or of a body, to read, or to leave.
 
-    By the cluster an answer; by nobody anything while one comes.
+    By the cluster to ask for a body that is there, or an answer; by nobody anything while one comes.
     """
 
     REQUEST = enum.auto()
@@ -48,6 +48,7 @@ class Awaited(enum.Enum):
     BODY = enum.auto()
     READER = enum.auto()
     END = enum.auto()
+    CONTINUE = enum.auto()
     ANSWER = enum.auto()
     NOTHING = enum.auto()
 
@@ -56,20 +57,27 @@ _NODE_IS_FULL: Final = 1
 _READ_ENOUGH: Final = 2
 
 
-class Reading(asyncio.Protocol):
-    """A client's connection as far as it is read. ``now`` is the event loop's time, in seconds."""
+class Clock(Protocol):
+    """``now`` is the event loop's time at the last tick, in seconds."""
 
-    __slots__ = ("_ahead", "_exchange", "_holds", "_phase", "since", "stuck", "transport")
+    now: float
+
+
+class Reading(asyncio.Protocol):
+    """A client's connection as far as it is read."""
+
+    __slots__ = ("_ahead", "_clock", "_exchange", "_holds", "_phase", "since", "stuck", "transport")
 
     transport: asyncio.Transport
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._phase = Phase.READY
         self._exchange: Exchange | None = None
         self._ahead = bytearray()
         self._holds = 0
         self.stuck = False  # the client does not read what was written
-        self.since = now  # when last was done what a time-out waits for
+        self.since = clock.now  # when last was done what a time-out waits for
 
     # What its exchange asks of it: see ``waiting``.
 
@@ -101,6 +109,7 @@ class Reading(asyncio.Protocol):
         if self._holds:
             self.transport.pause_reading()
         else:
+            self.since = self._clock.now  # until now nothing could be done
             self.transport.resume_reading()
 
     # Time.
@@ -116,8 +125,11 @@ class Reading(asyncio.Protocol):
         """Return what is owed, for which there is a limit of time."""
         exchange = self._exchange
         if exchange is not None:
-            if not (exchange.request_is_sent or exchange.holds_body or self._holds):
-                return Awaited.BODY
+            if not exchange.request_is_sent:
+                if exchange.holds_body and self._ahead and not exchange.answer_has_begun:
+                    return Awaited.CONTINUE
+                if not (exchange.holds_body or self._holds):
+                    return Awaited.BODY
             if self.stuck:
                 return Awaited.READER
             waits = exchange.answer_has_begun or exchange.destination.patient

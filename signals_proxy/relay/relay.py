@@ -80,6 +80,7 @@ class Relay:
             Awaited.BODY: limits.idle_timeout_s,
             Awaited.READER: limits.idle_timeout_s,
             Awaited.END: LINGER_S,
+            Awaited.CONTINUE: min(limits.idle_timeout_s, limits.answer_timeout_s or math.inf),
             Awaited.ANSWER: limits.answer_timeout_s or math.inf,
             Awaited.NOTHING: math.inf,
         }
@@ -170,11 +171,16 @@ class Relay:
 
     def _understand(self, head: bytes) -> tuple[tuple[Request, Destination | ByBody], bool]:
         request, target = parse_request(head)
-        forwarding = self._forwarding
+        destination, forwarding = self._route(target), self._forwarding
         if forwarding is not None:
-            cuts, said = forwarding.of(head, request.cuts)
-            request = replace(request, cuts=cuts, strip=forwarding.strip, forwarded_for=said)
-        return (request, self._route(target)), len(request.cuts) <= _MEMORABLE_CUTS
+            within = _forwarded(forwarding.within, head, request)
+            if isinstance(destination, ByBody):
+                request = replace(_forwarded(forwarding, head, request), within=within)
+            elif destination.patient:
+                request = within
+            else:
+                request = _forwarded(forwarding, head, request)
+        return (request, destination), len(request.cuts) <= _MEMORABLE_CUTS
 
     def _tick(self) -> None:
         # One timer for all time-outs: exact to a second, and free while nothing is late.
@@ -203,3 +209,8 @@ class Relay:
                 clients[transport].end()
             else:
                 transport.abort()  # its client learns of it as of any lost connection
+
+
+def _forwarded(forwarding: Forwarding, head: bytes, request: Request) -> Request:
+    cuts, said = forwarding.of(head, request.cuts)
+    return replace(request, cuts=cuts, strip=forwarding.taken, forwarded_for=said)

@@ -120,13 +120,16 @@ class NodePool(Pool):
         return connection
 
     async def connect(self, peer: object, *, new: bool = False) -> NodeConnection:  # noqa: ARG002
-        """See ``Destination``. The addresses of the node's name are tried in turn."""
+        """See ``Destination``. The addresses of the node's name are tried in turn.
+
+        The place of one that fails is for the caller to give away: first the node may have to die.
+        """
         self.node.in_flight += 1
         try:
             connection = await self._connect()
         except BaseException as error:
             self.failed += isinstance(error, UpstreamError)
-            self._free()
+            self.node.in_flight -= 1
             raise
         self.connected += 1
         return connection

@@ -55,8 +55,11 @@ async def _open(cluster: Cluster, upstream: Upstream, tls: Tls | None) -> None:
         return
     try:
         await check_identity(upstream, tls.clients, tls.decisions)
-    except SharedIdentity as error:
-        cluster.closed_because = error.message
+    except SharedIdentity:
+        # Whose certificate it is, the log and the readiness tell; it is nothing for clients.
+        cluster.closed_because = (
+            "the cluster would take everybody for the user of the proxy's own certificate"
+        )
         raise
     cluster.closed_because = ""
 

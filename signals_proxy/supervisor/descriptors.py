@@ -21,7 +21,8 @@ def shortage(connections: int) -> tuple[str, str] | None:
     """Return what is to be said, and the remedy, if so many clients are more than a worker can have.
 
     A client needs two descriptors: for its connection, and for one to a node while it is answered.
-    What else is open is a few dozen.
+    (A call of the account API needs three, of which two are the ends of a connection within the worker;
+    not every client makes one at the same time.) What else is open is a few dozen.
     """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or 2 * connections <= hard:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 from collections import Counter
@@ -565,6 +566,54 @@ async def test_who_waits_is_given_no_node_that_he_has_tried(
     assert (await other).default_host == nodes[0].url[7:].encode()
 
 
+async def test_who_waits_is_not_given_the_node_that_has_just_failed(
+    nodes: list[Recorder], make: Make
+) -> None:
+    """Its place is nobody's: first it is known to be dead."""
+    asked, known = 0, asyncio.Event()
+
+    async def resolve(_name: str, _port: int) -> Sequence[str]:
+        nonlocal asked
+        asked += 1
+        await known.wait()
+        return []
+
+    cluster = make("http://es.test:1", nodes[0].url, places=1, resolve=resolve)
+    held = await cluster._pools[1].connect(None)
+    failing = asyncio.create_task(cluster.connect(None))
+    await eventually(lambda: asked == 1)
+    (waiting,) = await in_line(cluster, 1)
+    known.set()
+    await eventually(lambda: len(cluster._waiting) == 2)
+    give_back(cluster, held)
+    assert await waiting is held
+    give_back(cluster, held)
+    assert await failing is held
+    assert asked == 1
+
+
+@pytest.mark.parametrize("by", ["lack", "client"])
+async def test_who_waits_is_given_the_place_of_who_gave_up(make: Make, by: str) -> None:
+    """A call that ends without saying anything of the node leaves its place to the next."""
+    known = asyncio.Event()
+
+    async def resolve(_name: str, _port: int) -> Sequence[str]:
+        await known.wait()
+        raise OSError(errno.EMFILE, "none is left")
+
+    cluster = make("http://es.test:1", places=1, resolve=resolve)
+    first = asyncio.create_task(cluster.connect(None))
+    await eventually(lambda: cluster._nodes.all[0].in_flight == 1)
+    (second,) = await in_line(cluster, 1)
+    if by == "client":
+        first.cancel()
+        await eventually(lambda: len(cluster._waiting) == 0)
+    known.set()
+    with pytest.raises(NotConnected, match="none is left"):
+        await second
+    assert await asyncio.gather(first, return_exceptions=True)
+
+
 async def test_who_waits_for_a_new_connection(nodes: list[Recorder], make: Make) -> None:
     """A request that is repeated, as a kept connection failed it, gets none that was kept."""
     cluster = make(nodes[0].url, places=1)
@@ -610,20 +659,28 @@ async def test_busy_nodes_are_told_in_elasticsearch_s_shape(
     nodes: list[Recorder], make: Make
 ) -> None:
     """Through the relay it is a 503 after the wait, and a 429 if too many wait."""
-    cluster = make(nodes[0].url, places=1, place_timeout_s=0.3)
     nodes[0].works.clear()
-    async with relayed(cluster) as connect:
+    for_long, briefly = (
+        make(nodes[0].url, places=1, place_timeout_s=timeout_s) for timeout_s in (60, 0.05)
+    )
+    async with relayed(briefly) as connect:
+        first = asyncio.create_task(ask(await connect(), b"PUT /a"))
+        await eventually(lambda: nodes[0].unanswered == 1)
+        assert await ask(await connect(), b"PUT /b") == b"503"
+        nodes[0].works.set()
+        assert await first == b"200"
+    assert nodes[0].executed == {b"/a": 1}
+    nodes[0].works.clear()
+    async with relayed(for_long) as connect:
         first = asyncio.create_task(ask(await connect(), b"PUT /a"))
         await eventually(lambda: nodes[0].unanswered == 1)
         second = asyncio.create_task(ask(await connect(), b"PUT /b"))
-        await eventually(lambda: len(cluster._waiting) == 1)
+        await eventually(lambda: len(for_long._waiting) == 1)
         reader, writer = await connect()
         writer.write(b"GET / HTTP/1.1\r\nHost: c\r\n\r\n")
         answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
         assert b"\r\nretry-after: 1\r\n" in answer
         assert b'"type":"es_rejected_execution_exception"' in answer
-        assert await second == b"503"
         nodes[0].works.set()
-        assert await first == b"200"
-    assert nodes[0].executed == {b"/a": 1}
+        assert [await first, await second] == [b"200", b"200"]

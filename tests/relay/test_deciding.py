@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire import PlayedDestination, Wire, settle
 
-from signals_proxy.relay import ByBody, Limits, Relay
+from signals_proxy.relay import ByBody, Forwarding, Limits, Relay
 from signals_proxy.relay.client import ClientConnection
 from signals_proxy.relay.deciding import LOOKED_AT
 
@@ -19,14 +19,15 @@ HEAD = b"POST /decide?a HTTP/1.1\r\nHost: c\r\n"
 class Two:
     """A relay with two destinations: ``ours`` gets the requests whose body says so."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.ours, self.others = PlayedDestination(), PlayedDestination()
+    def __init__(self, limits: Limits | None = None, forwarding: Forwarding | None = None) -> None:
+        self.ours, self.others = PlayedDestination(patient=True), PlayedDestination()
         self.asked: list[tuple[str, bytes]] = []
         choice = ByBody(self._decide, self.others)
         self.relay = Relay(
             lambda target: choice if target.startswith("/decide") else self.others,
             [self.ours, self.others],
             limits or Limits(),
+            forwarding=forwarding,
         )
         self.wire = Wire()
         self.client = ClientConnection(self.relay)
@@ -240,3 +241,17 @@ async def test_http_1_0() -> None:
     await two.answer(two.ours)
     assert two.wire.ended
     await two.close()
+
+
+async def test_what_either_is_told_of_proxies_before_us() -> None:
+    """A server of this process is told what they wrote, and the cluster what this one does."""
+    forwarding = Forwarding(frozenset({b"x-user"}), append_forwarded_for=True)
+    fields = b"X-Forwarded-For: 6.6.6.6\r\nX-User: evil\r\n"
+    for body in (b"ours", b"none"):
+        two = Two(forwarding=forwarding)
+        await two.tell(length(body).replace(b"Content", fields + b"Content", 1))
+        (seen,) = filter(None, two.seen())
+        assert b"evil" not in seen
+        told = b"6.6.6.6" if body == b"ours" else b"6.6.6.6, 192.0.2.1"
+        assert b"X-Forwarded-For: %b\r\n" % told in seen
+        await two.close()

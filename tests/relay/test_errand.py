@@ -8,6 +8,7 @@ from wire import PlayedDestination, settle
 
 from signals_proxy.errors import Lost, TimedOut
 from signals_proxy.relay.errand import ANSWER_LIMIT, Answer, ask
+from signals_proxy.relay.node import NodeConnection
 
 HEAD = b"DELETE /x HTTP/1.0\r\nHost: c\r\nAuthorization: Basic eA==\r\nContent-Length: 2\r\n"
 
@@ -82,6 +83,18 @@ async def test_no_answer_in_time() -> None:
     with pytest.raises(TimedOut, match="within 0 s"):
         await errand.task
     assert errand.destination.wires[0].aborted
+
+
+async def test_no_connection_in_time() -> None:
+    """The time is for all of it: a connection that is not made takes no more."""
+
+    class Unreachable(PlayedDestination):
+        async def connect(self, _peer: object, *, new: bool = False) -> NodeConnection:  # noqa: ARG002
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    with pytest.raises(TimedOut, match="within 0 s"):
+        await Errand(Unreachable(), timeout_s=0).task
 
 
 async def test_whoever_asked_is_gone() -> None:

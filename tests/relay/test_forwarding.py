@@ -77,14 +77,17 @@ def test_what_is_cut(names: list[bytes]) -> None:
     assert told is None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("forwarding", "name"),
+    [*((STRIPPING, name) for name in NAMES), *((APPENDING, name) for name in NAMES[-2:])],
+)
 @pytest.mark.parametrize("before", [b"", b"a: b\r\n"])
-async def test_trailers(name: bytes, before: bytes) -> None:
+async def test_trailers(forwarding: Forwarding, name: bytes, before: bytes) -> None:
     """A field that comes as a trailer is a 400; the request never becomes whole at the node."""
     head = LINE.replace(b"GET", b"PUT") + b"Transfer-Encoding: chunked\r\n\r\n"
     body = b"1;a=b\r\nx\r\n0\r\n" + before + name + b": evil\r\n\r\n"
     for size in (1, len(head + body)):
-        play = Play(forwarding=STRIPPING)
+        play = Play(forwarding=forwarding)
         for start in range(0, len(head + body), size):
             play.client.data_received((head + body)[start : start + size])
             await settle()
@@ -128,6 +131,7 @@ async def test_a_body_that_is_a_request_is_none() -> None:
 @pytest.mark.parametrize(
     ("forwarding", "fields", "value"),
     [
+        (APPENDING, b"X_Forwarded_For: 1\r\nX-Forwarded-For: 2\r\n", b"2, 192.0.2.1"),
         (APPENDING, b"", b"192.0.2.1"),
         (APPENDING, b"x-forwarded-FOR:  6.6.6.6, 7.7.7.7 \r\n", b"6.6.6.6, 7.7.7.7, 192.0.2.1"),
         (APPENDING, b"X-Forwarded-For: 1\r\na: b\r\nX-Forwarded-For: 2\r\n", b"1, 2, 192.0.2.1"),
@@ -146,6 +150,17 @@ async def test_appended(forwarding: Forwarding, fields: bytes, value: bytes) -> 
     start = LINE.partition(b"Host")[0]
     expected = start + b"X-Forwarded-For: " + value + b"\r\nHost: c\r\n" + rest + b"\r\n"
     assert await passed(forwarding, head) == [expected]
+
+
+async def test_a_server_of_this_process_is_told_what_proxies_wrote() -> None:
+    """It tells its callers' addresses by that; what clients must not say, it is not told either."""
+    told = LINE + b"X-Forwarded-For: 6.6.6.6\r\n"
+    play = Play(forwarding=BOTH)
+    play.destination.patient = True
+    play.client.data_received(told + b"X_Proxy-User: evil\r\n\r\n")
+    await settle()
+    assert bytes(play.node.written) == told + b"\r\n"
+    play.relay.close()
 
 
 async def test_appended_to_http_1_0() -> None:

@@ -1,11 +1,13 @@
 """What heads mean, and which are refused: tables, and what must hold for every head."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signals_proxy.errors import SignalsError
 from signals_proxy.relay.head import (
     Malformed,
     MalformedAnswer,
@@ -163,6 +165,11 @@ def test_keep_alive(version: bytes, connection: bytes, keep_alive: bool) -> None
         (b"GET /_search/scroll", False),
         (b"GET _search/scroll", False),
         (b"GET /_search/scroll/x", False),
+        (b"GET /_search%2Fscroll", False),
+        (b"GET /%5Fsearch/scrol%6c", False),
+        (b"GET /_search//scroll", False),
+        (b"GET /./_search/scroll", False),
+        (b"GET http://a/_search/scroll", False),
         (b"GET /a?x=/_search/scroll", True),
     ],
 )
@@ -193,6 +200,23 @@ def test_http_1_0_without_host_gets_the_node_s() -> None:
     request, _ = parse_request(head)
     assert request.forwarded(head, None, b"n:1") == b"GET / HTTP/1.1\r\nHost: n:1\r\na: b\r\n\r\n"
     assert request.forwarded(head, b"m", b"n:1") == b"GET / HTTP/1.1\r\nHost: m\r\na: b\r\n\r\n"
+
+
+def test_edits_that_overlap() -> None:
+    """A head of which one byte would be edited twice is passed on to nobody."""
+    head = b"GET / HTTP/1.1\r\na: b\r\nHost: c\r\n\r\n"
+    request, _ = parse_request(head)
+    for cuts in ((14, 20), (15, 22)), ((14, 20), (14, 20)), ((20, 29),):
+        with pytest.raises(SignalsError, match="overlap"):
+            replace(request, cuts=cuts).forwarded(head, b"d", b"")
+
+
+def test_close_names_no_field() -> None:
+    """It is an option alone: what is called so is a field like any other."""
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Close, TE\r\nClose: 1\r\nTE: x\r\n\r\n"
+    request, _ = parse_request(head)
+    kept = b"GET / HTTP/1.1\r\nHost: a\r\nClose: 1\r\n\r\n"
+    assert request.forwarded(head, None, b"") == kept
 
 
 TOKEN = st.from_regex(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,20}", fullmatch=True)

@@ -9,6 +9,7 @@ from wire import Play, Wire, settle
 
 from signals_proxy.errors import NotConnected
 from signals_proxy.relay import Limits
+from signals_proxy.relay.answered import Answered
 from signals_proxy.relay.client import LINGER_BYTES
 from signals_proxy.relay.node import NodeConnection
 from signals_proxy.relay.reading import READ_AHEAD, Awaited
@@ -40,17 +41,39 @@ async def test_poisonous_head() -> None:
 
 async def test_refused_before_it_was_written() -> None:
     """A node's connection is not used again after an answer that came before all was written."""
-
-    class Full(Wire):
-        def get_write_buffer_size(self) -> int:
-            return 1
-
     for status, kept in ((413, 0), (200, 0)):
         play = Play()
         await tell(play, b"PUT / HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n12")
         play.node.__class__ = Full
         await answer(play, b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % status)
         assert len(play.destination.kept) == kept
+
+
+class Full(Wire):
+    """A wire that takes nothing more."""
+
+    def get_write_buffer_size(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(("status", "kept"), [(400, 0), (503, 0), (200, 1)])
+@pytest.mark.parametrize("unwritten", ["body", "buffer"])
+async def test_refused_before_it_was_written_and_whole_after(
+    status: int, kept: int, unwritten: str
+) -> None:
+    """A refusal that begins too soon ends a node's connection, also if all is written at its end."""
+    play = Play()
+    await tell(play, b"PUT / HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n1")
+    if unwritten == "buffer":
+        await tell(play, b"2")
+        play.node.__class__ = Full
+    await answer(play, b"HTTP/1.1 %d x\r\ncontent-length: 2\r\n\r\na" % status)
+    if unwritten == "buffer":
+        play.node.__class__ = Wire
+    else:
+        await tell(play, b"2")
+    await answer(play, b"b")
+    assert len(play.destination.kept) == kept
 
 
 async def test_a_full_node_stops_the_client_and_is_not_used_again() -> None:
@@ -283,19 +306,33 @@ async def test_a_node_that_closes_at_once() -> None:
     assert bytes(play.wire.written).startswith(b"HTTP/1.1 502 ")
 
 
+class Mistaken(NodeConnection):
+    """A connection in which there is a mistake."""
+
+    def begin(self, _client: Answered, _data: bytes) -> None:
+        raise ZeroDivisionError
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_mistake_of_ours_does_not_leave_the_client_waiting() -> None:
-    """An unforeseen error while connecting ends the client's connection, and is not swallowed."""
+@pytest.mark.parametrize("moment", ["connecting", "sending"])
+async def test_a_mistake_of_ours_does_not_leave_the_client_waiting(moment: str) -> None:
+    """An unforeseen error ends the client's connection, and its node's, and is not swallowed."""
     play = Play()
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    node = Mistaken(play.destination, b"node:9200", None)
+    wire = Wire()
 
-    async def connect(_peer: object, **_: object) -> None:
-        raise ZeroDivisionError
+    async def connect(_peer: object, **_: object) -> NodeConnection:
+        if moment == "connecting":
+            raise ZeroDivisionError
+        node.connection_made(wire)
+        return node
 
     play.destination.connect = connect  # type: ignore[assignment]
     await tell(play, GET)
     assert play.wire.aborted is True
+    assert wire.aborted is (moment == "sending")
 
 
 async def test_a_request_is_repeated_once() -> None:
@@ -522,6 +559,65 @@ async def test_a_cluster_that_thinks_for_too_long() -> None:
     assert bytes(play.wire.written).startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
     assert b'"type":"receive_timeout_transport_exception"' in play.wire.written
     assert play.wire.ended is True
+
+
+async def test_an_answer_s_time_begins_with_the_end_of_its_request() -> None:
+    """A head that came slowly, a client or a node that did not read, take none of it."""
+    play = Play(Limits(answer_timeout_s=10))
+    await tell(play, GET[:5])
+    play.client.since -= 11
+    await tell(play, GET[5:])
+    play.relay._tick()
+    assert bytes(play.wire.written) == b""
+    await answer(play, OK)
+    play.client.pause_writing()
+    await tell(play, GET)
+    play.client.since -= 11
+    play.client.resume_writing()
+    play.relay._tick()
+    assert bytes(play.wire.written) == OK
+    await answer(play, OK)
+    await tell(play, b"PUT / HTTP/1.1\r\nHost: c\r\nContent-Length: 1\r\n\r\n1")
+    assert play.node.protocol is not None
+    play.node.protocol.pause_writing()
+    play.client.since -= 11
+    play.node.protocol.resume_writing()
+    play.relay._tick()
+    assert bytes(play.wire.written) == OK + OK
+    play.client.since -= 11
+    play.relay._tick()
+    assert b"HTTP/1.1 504 " in play.wire.written
+
+
+@pytest.mark.parametrize("patience", [{"idle_timeout_s": 10}, {"answer_timeout_s": 10}])
+async def test_a_body_that_is_never_asked_for(patience: dict[str, float]) -> None:
+    """A client that sends it all the same, to a node that waits for it, is told so after a time."""
+    head = b"PUT / HTTP/1.1\r\nHost: c\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    for together in (True, False):
+        play = Play(Limits(**patience))
+        for piece in (head + b"12",) if together else (head, b"12"):
+            await tell(play, piece)
+        assert play.client.awaited() is Awaited.CONTINUE
+        play.client.since -= 9
+        play.relay._tick()
+        assert bytes(play.wire.written) == b""
+        play.client.since -= 2
+        play.relay._tick()
+        assert bytes(play.wire.written).startswith(b"HTTP/1.1 504 ")
+        assert (bytes(play.node.written), play.node.aborted) == (head, True)
+        play.relay.close()
+
+
+async def test_a_late_request_without_an_answer_s_body() -> None:
+    """Who has asked with HEAD is not sent a body, whatever is late."""
+    for sent in (b"HEAD / HT", b"HEAD / HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n1"):
+        play = Play(Limits(head_timeout_s=10, idle_timeout_s=10))
+        await tell(play, sent)
+        play.client.since -= 11
+        play.relay._tick()
+        assert bytes(play.wire.written).startswith(b"HTTP/1.1 408 ")
+        assert bytes(play.wire.written).endswith(b"\r\n\r\n")
+        play.relay.close()
 
 
 async def test_a_body_s_time_begins_when_it_is_asked_for() -> None:
