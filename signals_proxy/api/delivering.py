@@ -25,7 +25,7 @@ from signals_proxy.account.ref import Ref
 from signals_proxy.api import parameters, receive
 from signals_proxy.api.answer import integrity, json_answer
 from signals_proxy.api.drafting import drafted
-from signals_proxy.api.rooms import Call, Rooms, require
+from signals_proxy.api.rooms import Call, Rooms, permit, require_account
 from signals_proxy.api.uninterrupted import uninterrupted
 from signals_proxy.authorization import Action, Identity
 from signals_proxy.delivery.deliveries import Opened
@@ -33,9 +33,11 @@ from signals_proxy.delivery.delivery import Message
 from signals_proxy.delivery.fair_use import take
 from signals_proxy.delivery.report import Report
 from signals_proxy.errors import (
+    CallerError,
     DeliveryFailed,
     InvalidParameter,
     NotFound,
+    SealingError,
     Unavailable,
     Unusable,
     UpstreamError,
@@ -49,14 +51,16 @@ _KEY: Final = re.compile("[!-~](?:[ -~]{0,253}[!-~])?")
 
 async def send(call: Call) -> web.Response:
     """Answer ``_send``."""
-    ref, caller = await _may(call, Action.SEND)
+    ref, caller = await require_account(call, Action.SEND)
     rooms, asked = call.rooms, parameters.known(call.path, call.parameters)
     key = _idempotency_key(call.request)
     schema = rooms.sending.messages.get(ref.type)
     if schema is None:
         raise Unusable(f"Nothing can be sent through accounts of type '{ref.type}'.")
     async with _turn(call, ref, caller):
-        data = await receive.body(call.request, rooms.body_timeout_s, rooms.sending.max_body)
+        data = await receive.body(
+            call.request, rooms.body_timeout_s, rooms.sending.max_body, "Messages"
+        )
         # In a thread: of 10 MiB it takes a tenth of a second.
         message = await asyncio.to_thread(_message, data, schema)
         del data
@@ -73,12 +77,13 @@ async def send(call: Call) -> web.Response:
 
 async def check(call: Call) -> web.Response:
     """Answer ``_test``: of the stored account, or of a draft in the body, which is not stored."""
-    ref, caller = await _may(call, Action.TEST)
+    ref, caller = await require_account(call, Action.TEST)
     rooms, asked = call.rooms, parameters.known(call.path, call.parameters)
     is_draft = call.request.can_read_body
     if is_draft:
-        who = receive.caller(call.request, call.entry.address)
-        await rooms.authorizer.require(Action.PUT, ref, ref.tenant, who)
+        await permit(call, Action.PUT, ref, ref.tenant)
+    elif ref.type not in rooms.types:
+        raise NotFound("Not found")
     async with _turn(call, ref, caller):
         if is_draft:
             read = await _drafting(call, ref)
@@ -86,14 +91,14 @@ async def check(call: Call) -> web.Response:
         else:
             read = _reader(rooms, ref)
             report = await _done(call, caller, ref, lambda: rooms.sending.deliveries.check(read))
-    call.entry.result = "tested"
+    call.entry.result = "draft_tested" if is_draft else "tested"
     answer = {"_id": ref.document_id, "proved": report.proved, "duration_ms": report.duration_ms}
     return json_answer(200, {**answer, "steps": report.steps}, asked)
 
 
 async def status(call: Call) -> web.Response:
     """Answer ``_status``."""
-    ref, _ = await _may(call, Action.GET)
+    ref, _ = await require_account(call, Action.GET)
     rooms, asked = call.rooms, parameters.known(call.path, call.parameters)
     stored = await rooms.registry.get(ref)
     if stored is None:
@@ -131,7 +136,7 @@ def _turn(call: Call, ref: Ref, caller: Identity) -> AbstractAsyncContextManager
     sending = call.rooms.sending
     name = caller.name if caller.name is not None else f" {call.entry.address}"
     take((sending.account_buckets, ref.document_id), (sending.caller_buckets, name))
-    size = call.request.content_length or 0
+    size = min(call.request.content_length or 0, sending.max_body)
     if call.request.can_read_body and (size == 0 or hdrs.CONTENT_ENCODING in call.request.headers):
         size = sending.max_body  # nobody knows before it is inflated
     return sending.memory.of(name, size)
@@ -143,7 +148,7 @@ async def _done(
     """Deliver, or check, to the end, and note how it went."""
     sending, action = call.rooms.sending, call.entry.action or ""
     by = caller.name
-    outcome = "not_tried"
+    outcome = "error"
 
     async def noted() -> Report:
         nonlocal outcome
@@ -155,10 +160,17 @@ async def _done(
             sending.health.note(ref, "last_error", **said)
             sending.health.note(ref, _KIND[action], **({"outcome": "failure"} | said))
             raise
+        except (CallerError, SealingError):
+            outcome = "not_tried"
+            raise
+        except UpstreamError:
+            outcome = "cluster_unavailable"
+            raise
         else:
             outcome = "success"
             sending.health.note(ref, _KIND[action], by=by, outcome=outcome, proved=report.proved)
-            sending.health.note(ref, "last_success", by=by)
+            if action == "test" or report.delivered:  # what is simulated proves nothing
+                sending.health.note(ref, "last_success", by=by)
             return report
         finally:
             sending.ended[ref.type, action, outcome] += 1
@@ -203,12 +215,6 @@ async def _drafting(call: Call, ref: Ref) -> Callable[[], Awaitable[Opened]]:
         return Opened(account, f"draft {secrets.token_hex(8)}")
 
     return read
-
-
-async def _may(call: Call, action: Action) -> tuple[Ref, Identity]:
-    ref = call.ref
-    assert ref is not None  # noqa: S101  a target that has this handler names an account
-    return ref, await require(call, action, ref, ref.tenant)
 
 
 def _idempotency_key(request: web.Request) -> str | None:

@@ -1,7 +1,7 @@
 """One straight handler for each call: what happens to an account, from top to bottom.
 
 Rules of the file: a handler only orders the steps; what each does is decided in the room that it
-belongs to. The first step is always :func:`_require`: nothing is read, told or done before it. Only
+belongs to. The first step is always :func:`require_account`: nothing is read, told or done before it. Only
 what everybody may know, which lies in no index, is told without.
 """
 
@@ -23,7 +23,7 @@ from signals_proxy.api.answer import integrity, json_answer, warned
 from signals_proxy.api.delivering import recent_use
 from signals_proxy.api.drafting import drafted
 from signals_proxy.api.parameters import Guard
-from signals_proxy.api.rooms import Call, Rooms, require
+from signals_proxy.api.rooms import Call, Rooms, require_account
 from signals_proxy.api.searching import search
 from signals_proxy.api.uninterrupted import uninterrupted
 from signals_proxy.authorization import Action
@@ -45,7 +45,7 @@ class _Outcome(NamedTuple):
 
 
 async def _get(call: Call) -> web.Response:
-    rooms, ref = call.rooms, await _require(call, Action.GET)
+    rooms, (ref, _) = call.rooms, await require_account(call, Action.GET)
     asked = parameters.known(call.path, call.parameters)
     account_type = rooms.types.get(ref.type)
     stored = await rooms.registry.get(ref) if account_type is not None else None
@@ -62,7 +62,7 @@ async def _get(call: Call) -> web.Response:
 
 
 async def _put(call: Call) -> web.Response:
-    rooms, ref = call.rooms, await _require(call, Action.PUT)
+    rooms, (ref, _) = call.rooms, await require_account(call, Action.PUT)
     asked = parameters.known(call.path, call.parameters, parameters.PUT)
     guard, dry_run = parameters.guard(asked), parameters.boolean(asked, "dry_run")
     account_type = schema.named(rooms.types, ref.type)
@@ -123,7 +123,7 @@ async def _written(
 
 
 async def _delete(call: Call) -> web.Response:
-    rooms, ref = call.rooms, await _require(call, Action.DELETE)
+    rooms, (ref, _) = call.rooms, await require_account(call, Action.DELETE)
     asked = parameters.known(call.path, call.parameters, parameters.DELETE)
     guard = parameters.guard(asked)
     result, version, warnings = await _tried(
@@ -188,14 +188,6 @@ HANDLERS: Final[Mapping[Endpoint, Mapping[str, Handler]]] = {
     Endpoint.KEY: {"GET": _key, "HEAD": _key},
 }
 """Which method of which endpoint is whose; the order of the methods is that of ``Allow``."""
-
-
-async def _require(call: Call, action: Action) -> Ref:
-    """Ask whether the caller may do this to the account, and return the account."""
-    ref = call.ref
-    assert ref is not None  # noqa: S101  a target that has this handler names an account
-    await require(call, action, ref, ref.tenant)
-    return ref
 
 
 def _version(version: Version) -> dict[str, int]:

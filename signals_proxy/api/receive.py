@@ -139,11 +139,13 @@ def takes_gzip(request: web.Request) -> bool:
     return False
 
 
-async def body(request: web.Request, timeout_s: float, limit: int = MAX_BODY) -> bytes:
+async def body(
+    request: web.Request, timeout_s: float, limit: int = MAX_BODY, what: str = "Accounts"
+) -> bytes:
     """Return the body, inflated if it came as gzip.
 
     ``timeout_s`` is the time in which it has to have come whole; ``limit`` how many bytes it may
-    have, as it comes and inflated.
+    have, as it comes and inflated; ``what`` it holds, for messages.
 
     Raises :class:`WrongMediaType`, :class:`BodyTooLarge` and :class:`InvalidBody`.
     """
@@ -151,7 +153,7 @@ async def body(request: web.Request, timeout_s: float, limit: int = MAX_BODY) ->
     if request.can_read_body or hdrs.CONTENT_TYPE in request.headers:
         types = request.headers.getall(hdrs.CONTENT_TYPE, [])
         if len(types) != 1 or not is_json(types[0]):
-            raise WrongMediaType("Accounts must be of content type application/json")
+            raise WrongMediaType(f"{what} must be of content type application/json")
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     if awaits_continue(request):

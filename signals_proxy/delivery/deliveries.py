@@ -3,7 +3,8 @@
 Rules of the file:
 
 - The account is read, verified and open anew before every try: an emergency stop holds at once.
-- There is one deadline for everything, waits included.
+- There is one deadline for all tries and the pauses between them; to read the account again, which
+  its own time limits bound, may add to it.
 - Nothing that a service said leaves this file with a secret of the account in it.
 - Once begun a delivery goes on to its end, whoever leaves meanwhile: see the caller.
 """
@@ -19,7 +20,7 @@ from signals_proxy.account.account_type import Account
 from signals_proxy.account.body import Json
 from signals_proxy.delivery.delivery import Attempt, Delivery, Message
 from signals_proxy.delivery.egress import Egress
-from signals_proxy.delivery.mask import Masks
+from signals_proxy.delivery.mask import Masks, cut
 from signals_proxy.delivery.report import Reason, Report
 from signals_proxy.delivery.settings import DeliverySettings
 from signals_proxy.errors import DeliveryFailed, Detail, InvalidAccount, SignalsError, Unusable
@@ -110,27 +111,30 @@ class Deliveries:
         opened = await read()
         attempt = Attempt(opened.account, opened.version, key)
         delivery, tries = self._of(opened.account), 0
-        unknown: DeliveryFailed | None = None
+        unknown: tuple[DeliveryFailed, Attempt] | None = None
         deadline = begun + self._limit_s(opened.account)
         while True:
             tries += 1
             try:
                 if tries > 1:
                     opened = await read()
+                    if unknown is not None and opened.version != attempt.version:
+                        # It may lead elsewhere now, where nobody drops what came twice.
+                        raise Unusable("The account has been changed meanwhile.")
                     attempt = Attempt(opened.account, opened.version, key)
                 outcome = await _in_time(act(delivery, attempt), attempt, deadline)
             except DeliveryFailed as error:
                 # Once it may have been taken, no later try can tell that it was not.
-                unknown = error if error.handed_over else unknown
+                unknown = (error, attempt) if error.handed_over else unknown
                 pause_s = _pause_s(error, tries)
                 again = error.repeatable and tries < delivery.tries
                 if not again or time.monotonic() + pause_s >= deadline:
-                    raise _told(unknown or error, attempt, begun) from None
+                    raise _told(*(unknown or (error, attempt)), begun) from None
             except SignalsError:
                 if unknown is None:
                     raise
                 # What stands in the way of another try says nothing of the one before.
-                raise _told(unknown, attempt, begun) from None
+                raise _told(*unknown, begun) from None
             else:
                 return _report(outcome, attempt, begun)
             await asyncio.sleep(pause_s)
@@ -181,7 +185,7 @@ def _told(error: DeliveryFailed, attempt: Attempt, begun: float) -> DeliveryFail
     masks = Masks(attempt.account, attempt.borrowed)
     known = attempt.known if error.handed_over else {}
     shown = DeliveryFailed(
-        masks.sentence(error.message, error.answer),
+        cut(error.message),
         step=error.step,
         reason=error.reason,
         handed_over=error.handed_over,

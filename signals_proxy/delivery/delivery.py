@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from signals_proxy.account.account_type import Account
 from signals_proxy.account.body import Json
+from signals_proxy.delivery.mask import Masks
 from signals_proxy.delivery.report import Progress
 from signals_proxy.secret import Secret
 
@@ -52,6 +53,10 @@ class Attempt:
     progress: Progress = field(default_factory=Progress)
     borrowed: list[Secret] = field(default_factory=list)
     known: dict[str, Json] = field(default_factory=dict)
+
+    def masked(self, said: str) -> str:
+        """Return words of a service as a message may quote them: see ``mask``."""
+        return Masks(self.account, self.borrowed).text(said)
 
 
 class Delivery(Protocol):

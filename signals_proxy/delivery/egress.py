@@ -26,6 +26,8 @@ __all__ = ["Egress", "IpAddress", "literal"]
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _IPV4: Final = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
+# Site-local addresses (RFC 3879), and further ones of examples (RFC 9637), which Python passes for global.
+_NOT_PUBLIC: Final = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "3fff::/20")))
 # NAT64 (RFC 6052, RFC 8215), SIIT (RFC 2765), and IPv4-compatible (RFC 4291 section 2.5.5.1).
 _ENDING_IN_IPV4: Final = tuple(
     map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96"))
@@ -102,6 +104,7 @@ def literal(host: str) -> IpAddress | None:
 
 def _is_public(address: IpAddress) -> bool:
     is_special = address.is_multicast or address.is_reserved or address.is_unspecified
+    is_special = is_special or any(address in network for network in _NOT_PUBLIC)
     return address.is_global and not is_special
 
 

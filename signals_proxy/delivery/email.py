@@ -48,7 +48,8 @@ class Email:
         public = account.public
         sender = message.get("from", public.get("default_from"))
         lists: dict[str, Json] = {
-            name: [*(mail.mailboxes(message.get(name) or public.get(f"default_{name}")))]
+            # An empty array is nobody: a default is for what is left out.
+            name: [*mail.mailboxes(message.get(name, public.get(f"default_{name}")))]
             for name in ("to", "cc", "bcc")
         }
         recipients = [
@@ -118,7 +119,7 @@ def _require_whole(message: Message, sender: Json, recipients: list[str]) -> Non
     if sender is None:
         details["from"] = [Detail(f"{MISSING}, and the account has no 'default_from'")]
     if not recipients:
-        why = f"{MISSING}: no recipient, neither here nor in 'cc', 'bcc' or the account's defaults"
+        why = f"{MISSING}: no recipient, neither here nor in 'cc', 'bcc' or a default for what is left out"
         details["to"] = [Detail(why)]
     elif len(recipients) > _MOST_RECIPIENTS:
         expected = f"At most {_MOST_RECIPIENTS} recipients in all, copies and defaults included"

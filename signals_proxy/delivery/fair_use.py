@@ -103,13 +103,14 @@ class Shares:
     """Memory of which one caller has a quarter at most: who sends slowly holds up himself alone."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._share = limit // SHARES
         self._all = Memory(limit)
         self._of: WeakValueDictionary[str, Memory] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, caller: str, size: int) -> AsyncIterator[None]:
         """Hold ``size`` bytes within the block."""
-        share = self._of.setdefault(caller, Memory(self._limit // SHARES))
+        size = min(size, self._share)  # or whoever announces a lot would have all others wait
+        share = self._of.setdefault(caller, Memory(self._share))
         async with share.of(size), self._all.of(size):
             yield

@@ -49,7 +49,6 @@ __all__ = [
 _LONGEST_ANSWER: Final = 64 * 1024
 _MOST_HEARD: Final = _LONGEST_ANSWER + 16 * 1024
 _PIECE: Final = 64 * 1024
-_NO_LIMIT_S: Final = 3600.0
 # Unless a request says something else.
 _OURS: Final = {"User-Agent": "signals-proxy", "Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -148,7 +147,7 @@ class Http:
                 sock=connection,
                 ssl=context,
                 server_hostname=place.host.rstrip("."),
-                ssl_handshake_timeout=_NO_LIMIT_S,
+                ssl_handshake_timeout=tls.NO_LIMIT_S,
             )
         except (ssl.SSLError, OSError) as error:
             raise tls.failure(error) from None

@@ -61,19 +61,21 @@ async def log_in(
         case "cram-md5":
             return await _by_challenge(ask, user, password)
         case _:
-            raise _not_offered("PLAIN, LOGIN or CRAM-MD5", offered)
+            raise _not_offered("PLAIN, LOGIN or CRAM-MD5", offered, attempt)
 
 
 async def _by_token(
     ask: _Ask, attempt: Attempt, offered: Collection[str], tokens: Tokens
 ) -> SMTPResponse:
     if "xoauth2" not in offered:
-        raise _not_offered("XOAUTH2", offered)
+        raise _not_offered("XOAUTH2", offered, attempt)
     oauth2 = attempt.account.secrets["oauth2"].reveal()
     reply = await _with_token(ask, attempt, await tokens.token(oauth2, attempt))
     # A token that was good before may have been revoked: then a new one is asked for, once.
     if reply.code // 100 == 5 and tokens.forget(oauth2, attempt):
         reply = await _with_token(ask, attempt, await tokens.token(oauth2, attempt))
+    if reply.code // 100 == 2:
+        tokens.ended_well(oauth2, attempt)
     return reply
 
 
@@ -96,8 +98,8 @@ async def _by_challenge(ask: _Ask, user: str, password: str) -> SMTPResponse:
     return await ask(response)
 
 
-def _not_offered(wanted: str, offered: Collection[str]) -> DeliveryFailed:
-    others = ", ".join(offered).upper() or "none"
+def _not_offered(wanted: str, offered: Collection[str], attempt: Attempt) -> DeliveryFailed:
+    others = attempt.masked(", ".join(offered).upper()) or "none"
     return DeliveryFailed(
         f"The mail server offers no log-in by {wanted}, but {others}; servers often offer it only"
         " with TLS ('enable_start_tls', 'enable_tls').",

@@ -22,7 +22,7 @@ from signals_proxy.account.body import Json
 from signals_proxy.account.findings import texts
 from signals_proxy.secret import MASK, Secret
 
-__all__ = ["Masks"]
+__all__ = ["Masks", "cut"]
 
 _SHORTEST: Final = 4
 _SHORTEST_PART: Final = 8
@@ -60,17 +60,7 @@ class Masks:
             return MASK
         shown = self._masked(said)
         rest = _folded(shown.replace(MASK, ""))
-        return MASK if any(short in rest for short in self._short) else _cut(shown)
-
-    def sentence(self, ours: str, answer: Mapping[str, Json]) -> str:
-        """Return a sentence of ours that may quote texts of ``answer``, masked as they are.
-
-        A short secret is in so many words by chance that the rest of it is shown all the same.
-        """
-        for quoted in answer.values():
-            if isinstance(quoted, str) and quoted:
-                ours = ours.replace(quoted, self.text(quoted))
-        return _cut(self._masked(ours))
+        return MASK if any(short in rest for short in self._short) else cut(shown)
 
     def _masked(self, said: str) -> str:
         octets, folded = said.encode("utf-8", "surrogatepass"), _folded(said)
@@ -84,9 +74,14 @@ class Masks:
     def answer(self, members: Mapping[str, Json]) -> dict[str, Json]:
         """Return the known parts of an answer, each text in them as :meth:`text` does.
 
-        The names of the parts are ours; those within them are not.
+        The names of the parts are ours; those within them are not, but for the recipients.
         """
-        return {name: self._value(value) for name, value in members.items()}
+        return {
+            name: {recipient: self._value(reply) for recipient, reply in value.items()}
+            if name == "refused" and isinstance(value, dict)
+            else self._value(value)
+            for name, value in members.items()
+        }
 
     def _value(self, value: Json) -> Json:
         match value:
@@ -113,7 +108,8 @@ def _spans(folded: bytes, form: bytes) -> Iterator[tuple[int, int]]:
         start = folded.find(form, start + len(form))
 
 
-def _cut(shown: str) -> str:
+def cut(shown: str) -> str:
+    """Return a text without control characters, and at most 1,000 characters of it."""
     # Last of all: half a secret would not be found.
     shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown)
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
@@ -141,7 +137,11 @@ def _forms(text: str) -> Iterator[str]:
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield json.dumps(text)[1:-1].replace("/", "\\/")
-    octets = text.encode("utf-8", "surrogatepass")
+    yield from _in_base64(text.encode("utf-8", "surrogatepass"))
+    yield from _in_base64(quote_plus(text).encode())  # as a client's of OAuth 2.0 travels
+
+
+def _in_base64(octets: bytes) -> Iterator[str]:
     for before in range(3):
         # Which letters of base64 depend on the text alone, if so many octets stand before it.
         encoded = base64.b64encode(b"\0" * before + octets).decode()

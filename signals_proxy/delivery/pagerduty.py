@@ -4,7 +4,6 @@ https://developer.pagerduty.com/docs/events-api-v2/overview/, and "API Response 
 https://github.com/PagerDuty/api-schema/blob/main/reference/events-v2/openapiv3.json
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -25,7 +24,6 @@ from signals_proxy.errors import DeliveryFailed
 __all__ = ["PagerDuty"]
 
 _MOST: Final = 512 * 1024
-_LONGEST_KEY: Final = 255
 
 
 class PagerDuty(HttpDelivery):
@@ -37,24 +35,26 @@ class PagerDuty(HttpDelivery):
     def places(self, account: Account) -> Iterable[Place]:
         yield place_of("url", str(account.public["url"]))
 
-    def prepare(self, account: Account, message: Message) -> Message:  # noqa: ARG002
-        require_size(message, _MOST, "payload")
-        return {"event_action": "trigger", **message}
+    def prepare(self, account: Account, message: Message) -> Message:
+        key = account.secrets["integration_key"].reveal()
+        event = {"routing_key": key, "event_action": "trigger", **message}
+        require_size(event, _MOST, "payload")
+        return event
 
     async def check(self, attempt: Attempt) -> str:
         await self._http.reach(Request("url", str(attempt.account.public["url"])), attempt)
         return REACHABLE
 
     async def send(self, attempt: Attempt, message: Message) -> Mapping[str, Json]:
-        account = attempt.account
-        event = {"routing_key": account.secrets["integration_key"].reveal(), **message}
+        event = dict(message)
         if attempt.key is not None:
-            event.setdefault("dedup_key", _dedup_key(attempt.key))
+            event.setdefault("dedup_key", attempt.key)
+            require_size(event, _MOST, "payload")
         if "dedup_key" in event:
             attempt.known["dedup_key"] = event["dedup_key"]
         request = Request(
             "url",
-            str(account.public["url"]),
+            str(attempt.account.public["url"]),
             {"Content-Type": "application/json"},
             encoded(event),
         )
@@ -68,7 +68,3 @@ class PagerDuty(HttpDelivery):
             if "dedup_key" in event and error.reason is Reason.OUTCOME_UNKNOWN:
                 error.repeatable = True
             raise
-
-
-def _dedup_key(key: str) -> str:
-    return key if len(key) <= _LONGEST_KEY else hashlib.sha256(key.encode()).hexdigest()

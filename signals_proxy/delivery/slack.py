@@ -93,7 +93,8 @@ class Slack(HttpDelivery):
         if answer.status == 200:
             return {}
         word = answer.body.decode("ascii", "replace").strip()
-        raise _named(failure(answer), word if re.fullmatch("[a-z_]{1,64}", word) else None)
+        is_word = re.fullmatch("[a-z_]{1,64}", word)
+        raise _named(failure(answer), word if is_word else None, attempt)
 
     async def _call(self, method: str, attempt: Attempt, message: Message, *, acts: bool) -> Answer:
         fields = {
@@ -107,17 +108,18 @@ class Slack(HttpDelivery):
             return answer
         error = members.get("error")
         if answer.status == 200 and members.get("ok") is False and isinstance(error, str):
-            raise _refused(error, answer.retry_after_s, acts=acts)
-        raise _named(failure(answer, acts=acts), error if isinstance(error, str) else None)
+            raise _named(_refused(error, answer.retry_after_s, acts=acts), error, attempt)
+        failed = failure(answer, acts=acts)
+        raise _named(failed, error if isinstance(error, str) else None, attempt)
 
 
-def _named(failed: DeliveryFailed, error: str | None) -> DeliveryFailed:
+def _named(failed: DeliveryFailed, error: str | None, attempt: Attempt) -> DeliveryFailed:
     """Return a failure with Slack's own word for it."""
     if error is not None:
-        error = error[:64]
+        shown = attempt.masked(error)[:64]
         perhaps = " It may have taken the message all the same." if failed.handed_over else ""
-        failed.message = f"Slack says '{error}'{_REMEDIES.get(error, '')}.{perhaps}"
-        failed.answer = {"error": error}
+        failed.message = f"Slack says '{shown}'{_REMEDIES.get(error, '')}.{perhaps}"
+        failed.answer = {"error": shown}
     return failed
 
 
@@ -132,7 +134,7 @@ def _refused(error: str, retry_after_s: float | None, *, acts: bool) -> Delivery
         reason = Reason.OUTCOME_UNKNOWN
     elif error in _UNKNOWN | _UNAVAILABLE:
         reason = Reason.UNAVAILABLE
-    failed = DeliveryFailed(
+    return DeliveryFailed(
         "Slack refuses.",
         step=Step.AUTH if reason is Reason.CREDENTIALS_REFUSED else Step.SEND,
         reason=reason,
@@ -140,4 +142,3 @@ def _refused(error: str, retry_after_s: float | None, *, acts: bool) -> Delivery
         mendable=reason in {Reason.THROTTLED, Reason.UNAVAILABLE},
         retry_after_s=retry_after_s,
     )
-    return _named(failed, error)

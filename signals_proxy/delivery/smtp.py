@@ -30,7 +30,6 @@ from signals_proxy.delivery.dial import Socks, dial
 from signals_proxy.delivery.egress import Egress
 from signals_proxy.delivery.login import log_in
 from signals_proxy.delivery.mail import Mail
-from signals_proxy.delivery.mask import Masks
 from signals_proxy.delivery.report import Reason, Step
 from signals_proxy.delivery.tokens import Tokens
 from signals_proxy.errors import DeliveryFailed
@@ -102,7 +101,11 @@ class Conversation:
                 sock=connection,
                 ssl=at_once,
                 server_hostname=None if at_once is None else self._host,
+                ssl_handshake_timeout=None if at_once is None else tls.NO_LIMIT_S,
             )
+        if at_once is not None:
+            self._progress.begin(Step.CONNECT)  # to the mail server, which has yet to greet
+        with self._border("the connection"):
             greeting = await self._protocol.read_response()
         self._log("server", _said(greeting))
         self._require(greeting, "the connection")
@@ -165,8 +168,17 @@ class Conversation:
         """Say good-bye, and do not wait for an answer: what was to be done is done."""
         with suppress(SMTPException):
             self._protocol.write(b"QUIT\r\n")
-        if self._protocol.transport is not None:
-            self._protocol.transport.close()
+        # Not before the next turn of the loop, for uvloop writes at the end of one.
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        transport = cast("asyncio.Transport | None", self._protocol.transport)
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():  # to a server that does not read a close never ends
+            transport.abort()
+        else:
+            transport.close()
 
     def abort(self) -> None:
         """End the connection, and send nothing more, least of all the rest of a message."""
@@ -189,7 +201,10 @@ class Conversation:
             )
         with self._border("STARTTLS", Reason.TLS_NOT_OFFERED):
             # It discards what came with the reply, in clear.
-            await self._protocol.start_tls(context, server_hostname=self._host)
+            await self._protocol.start_tls(
+                context, server_hostname=self._host, timeout=tls.NO_LIMIT_S
+            )
+        self._progress.begin(Step.CONNECT)
         await self._introduce()
 
     async def _ask(self, *command: bytes, shown: bool = True) -> SMTPResponse:
@@ -266,7 +281,7 @@ class Conversation:
                     reason=Reason.BAD_ANSWER,
                 )
         return DeliveryFailed(
-            f"{text}: {_said(reply)}.",
+            f"{text}: {self._attempt.masked(_said(reply))}.",
             step=self._progress.step,
             reason=reason,
             mendable=reason == Reason.UNAVAILABLE,
@@ -285,7 +300,7 @@ class Conversation:
     def _log(self, who: str, line: str) -> None:
         account = self._attempt.account
         if account.public.get("debug"):
-            shown = Masks(account, self._attempt.borrowed).text(line)
+            shown = self._attempt.masked(line)
             fields = {"account": account.ref.document_id, "who": who, "line": shown}
             _logger.info("smtp", extra={"fields": fields})
 

@@ -22,7 +22,10 @@ from signals_proxy.delivery.report import Reason, Step
 from signals_proxy.errors import DeliveryFailed
 from signals_proxy.secret import Secret
 
-__all__ = ["context_for", "context_for_tokens", "failure"]
+__all__ = ["NO_LIMIT_S", "context_for", "context_for_tokens", "failure"]
+
+NO_LIMIT_S: Final = 3600.0
+"""For handshakes: the deadline of the whole delivery is the one that counts."""
 
 
 def context_for(account: Account) -> ssl.SSLContext:

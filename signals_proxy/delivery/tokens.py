@@ -39,7 +39,7 @@ _TOKEN: Final = re.compile("[!-~]{1,16384}")
 class _Kept:
     token: Secret | None = None
     until: float = 0.0
-    uses: int = 0
+    good: Secret | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -62,21 +62,25 @@ class Tokens:
         kept = self._of(oauth2, attempt)
         async with kept.lock:
             if kept.token is None or self._clock() >= kept.until:
-                kept.uses = 0
                 kept.token, lasts_s = await self._ask(oauth2, attempt)
                 kept.until = self._clock() + lasts_s * _FRESH
-            kept.uses += 1
             attempt.borrowed.append(kept.token)
             return kept.token
 
-    def forget(self, oauth2: Mapping[str, Any], attempt: Attempt) -> bool:
-        """Forget a token that was refused; tell whether it had been good before.
+    def ended_well(self, oauth2: Mapping[str, Any], attempt: Attempt) -> None:
+        """Note that the last token of an attempt was accepted."""
+        self._of(oauth2, attempt).good = attempt.borrowed[-1]
 
-        Then it was revoked, and another may do. If it was new, the account's credentials are wrong.
+    def forget(self, oauth2: Mapping[str, Any], attempt: Attempt) -> bool:
+        """Forget the last token of an attempt, which was refused; tell whether another may do.
+
+        So it is if the token had been accepted before, and was revoked, or another is there by now.
+        If it never was, the account's credentials are wrong.
         """
-        kept = self._of(oauth2, attempt)
-        kept.token = None
-        return kept.uses > 1
+        kept, refused = self._of(oauth2, attempt), attempt.borrowed[-1]
+        if kept.token is refused:
+            kept.token = None
+        return kept.token is not None or kept.good is refused
 
     def _of(self, oauth2: Mapping[str, Any], attempt: Attempt) -> _Kept:
         whose = [attempt.account.ref.document_id, attempt.version, oauth2]
@@ -89,11 +93,15 @@ class Tokens:
 
     async def _ask(self, oauth2: Mapping[str, Any], attempt: Attempt) -> tuple[Secret, float]:
         trust = tls.context_for_tokens
-        answer = await self._http.exchange(_with_basic(oauth2), attempt, trust)
-        # Every server has to take that, says section 2.3.1; not every one does.
-        if answer.status in {400, 401}:
-            answer = await self._http.exchange(_with_body(oauth2), attempt, trust)
-        return _token_in(answer)
+        try:
+            answer = await self._http.exchange(_with_basic(oauth2), attempt, trust)
+            # Every server has to take that, says section 2.3.1; not every one does.
+            if answer.status in {400, 401}:
+                answer = await self._http.exchange(_with_body(oauth2), attempt, trust)
+            return _token_in(answer)
+        except DeliveryFailed as error:
+            error.step = Step.AUTH  # whatever it was, it was not on the way to the service
+            raise
 
 
 def _with_basic(oauth2: Mapping[str, Any]) -> Request:
@@ -144,9 +152,7 @@ def _token_in(answer: Answer) -> tuple[Secret, float]:
             reason=Reason.CREDENTIALS_REFUSED,
             answer=said,
         )
-    failed = failure(answer, said, acts=False)
-    failed.step = Step.AUTH
-    raise failed
+    raise failure(answer, said, acts=False)
 
 
 def _seconds(lasts: object) -> float:

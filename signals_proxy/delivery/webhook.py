@@ -65,6 +65,8 @@ class Webhook(HttpDelivery):
         answer = await self._http.exchange(request, attempt)
         status: dict[str, Json] = {"status": answer.status}
         if 200 <= answer.status < 300:
+            if auth.get("type") == "oauth2":
+                self._tokens.ended_well(auth, attempt)
             return status
         failed = failure(answer, status)
         if answer.status == 401 and auth.get("type") == "oauth2":

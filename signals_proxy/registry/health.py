@@ -37,6 +37,8 @@ _MOST: Final = 10_000
 """Accounts that are remembered while the cluster does not take anything."""
 
 _BATCH: Final = 500
+_CONFLICT: Final = 409
+_TOO_MANY: Final = 429
 _LONGEST: Final = 512
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -75,17 +77,20 @@ class Health:
 
         Raises every :class:`UpstreamError`.
         """
+        # Taken first: what is written meanwhile would be in neither.
+        noted = self._noted.get(ref.document_id, {})
         found = await self._read([ref.document_id])
         stored = _judged(found[0].get("_source")) if found else {}
-        return _merged(stored, self._noted.get(ref.document_id, {}))
+        return _merged(stored, noted)
 
     async def forget(self, ref: Ref) -> None:
         """Forget an account that is no more; as far as the cluster lets us."""
-        self._noted.pop(ref.document_id, None)
-        with suppress(UpstreamError), border("forget the health of an account"):
-            await self._writing.options(ignore_status=404).delete(
-                index=self._index.name, id=ref.document_id
-            )
+        async with self._flushing:  # or a batch under way would bring it back
+            self._noted.pop(ref.document_id, None)
+            with suppress(UpstreamError), border("forget the health of an account"):
+                await self._writing.options(ignore_status=404).delete(
+                    index=self._index.name, id=ref.document_id
+                )
 
     async def keep_writing(self) -> None:
         """Write what is noted, every few seconds, until cancelled."""
@@ -96,25 +101,33 @@ class Health:
     async def flush(self) -> None:
         """Write what has been noted; what the cluster does not take stays noted."""
         async with self._flushing:
-            noted, self._noted = self._noted, {}
-            names = [*noted]
+            names, why = [*self._noted], None
             try:
                 for start in range(0, len(names), _BATCH):
-                    batch = names[start : start + _BATCH]
-                    for name in await self._write({name: noted[name] for name in batch}):
-                        del noted[name]
-                self._is_failing = False
+                    batch = {
+                        name: dict(self._noted[name]) for name in names[start : start + _BATCH]
+                    }
+                    for name, status in (await self._write(batch)).items():
+                        if status != _CONFLICT and status >= 400:
+                            why = f"The cluster answered {status} for an account."
+                        # What is refused for good would be refused for ever.
+                        if status not in {_CONFLICT, _TOO_MANY} and status < 500:
+                            self._drop(name, batch[name])
             except UpstreamError as error:
-                if not self._is_failing:
-                    self._is_failing = True
-                    _logger.warning(
-                        "health not written", extra={"fields": {"reason": error.message}}
-                    )
-            for name, notes in noted.items():
-                self._noted[name] = _merged(notes, self._noted.get(name, {}))
+                why = error.message
+            if why is not None and not self._is_failing:
+                _logger.warning("health not written", extra={"fields": {"reason": why}})
+            self._is_failing = why is not None
 
-    async def _write(self, noted: Mapping[str, Mapping[str, Note]]) -> list[str]:
-        """Merge notes into what is stored; return the names of those that are stored now."""
+    def _drop(self, name: str, written: Mapping[str, Note]) -> None:
+        """Keep of what is noted of an account what came while the rest was written."""
+        noted = self._noted.pop(name)
+        left = {kind: note for kind, note in noted.items() if written.get(kind) is not note}
+        if left:
+            self._noted[name] = left
+
+    async def _write(self, noted: Mapping[str, Mapping[str, Note]]) -> dict[str, int]:
+        """Merge notes into what is stored; return the status of each account's."""
         await self._index.ensure()
         stored = {found["_id"]: found for found in await self._read([*noted])}
         lines: list[Mapping[str, Any]] = []
@@ -136,13 +149,10 @@ class Health:
         body: Any = answer.body
         match body:
             case {"items": [*items]} if len(items) == len(noted):
-                each = [next(iter(item.values())) for item in items]
-                return [
-                    name
-                    for name, said in zip(noted, each, strict=True)
-                    # What is refused for good would be refused for ever; a conflict is not.
-                    if said.get("status") != 409
-                ]
+                each = [next(iter(item.values())).get("status") for item in items]
+                if not all(isinstance(status, int) for status in each):
+                    raise nonsense(act)
+                return dict(zip(noted, each, strict=True))
             case _:
                 raise nonsense(act)
 

@@ -86,7 +86,8 @@ METRICS: Final[Mapping[str, Described]] = {
     ),
     "deliveries_total": _counter(
         "Deliveries, and checks of accounts, that ended. type: of the account. action: send or test."
-        " outcome: success, or the reason of the failure; not_tried if it was none of the service's.",
+        " outcome: success, or the reason of the failure; not_tried if it was the caller's or the"
+        " account's, cluster_unavailable if the account could not be read, or error.",
         *("type", "action", "outcome"),
     ),
     "decision_lookups_total": _counter(

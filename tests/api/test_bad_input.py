@@ -27,7 +27,7 @@ NESTED = "[" * 33 + "]" * 33
         (b'{"host": "\xff"}', "UTF-8"),
         (b"\xef\xbb\xbf{}", "byte order mark"),
         (f'{{"host": {NESTED}}}'.encode(), "nests"),
-        (b'{"host": ' + b"[" * 100_000 + b"}", "nests"),
+        (b'{"host": ' + b"[" * 20_000 + b"}", "nests"),
         (b'{"host": "a"} {}', "JSON"),
     ],
 )

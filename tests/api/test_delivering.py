@@ -16,7 +16,9 @@ from registries import Cluster
 
 from signals_proxy.account.ref import Ref
 from signals_proxy.api import Sending
+from signals_proxy.authorization import Action, Anybody, Caller, Identity
 from signals_proxy.delivery.settings import Rate
+from signals_proxy.errors import Forbidden
 from signals_proxy.registry.documents import Registry
 
 Sender = Callable[..., Awaitable[Client]]
@@ -184,6 +186,8 @@ async def test_simulate(sender: Sender, audit_lines: Any) -> None:
     assert (answer["delivered"], answer["answer"]) == (False, {"simulated": True})
     assert played.connections == 0
     assert audit_lines()[-1]["signals_proxy.result"] == "simulated"
+    status = (await client.ask("GET", "email/default/_status")).json
+    assert ("last_use" in status, "last_success" in status) == (True, False)
 
 
 async def test_an_emergency_stop_between_tries(sender: Sender) -> None:
@@ -252,7 +256,7 @@ async def test_check(sender: Sender, canary: Any, audit_lines: Any) -> None:
     assert "last_use" not in status
 
 
-async def test_a_draft(sender: Sender, canary: Any, cluster: Cluster) -> None:
+async def test_a_draft(sender: Sender, canary: Any, cluster: Cluster, audit_lines: Any) -> None:
     """It is checked before it is saved, by the rules of a PUT, and is not saved."""
     client, password = await sender(), canary("password")
     draft = {"host": "127.0.0.1", "default_from": "a@mail.test", "user": "signals"}
@@ -260,6 +264,7 @@ async def test_a_draft(sender: Sender, canary: Any, cluster: Cluster) -> None:
         whole = {**draft, "port": port, "password": password}
         answer = await client.ask("POST", "email/default/_test", whole)
         assert (answer.status, answer.json["proved"]) == (200, "authenticated")
+        assert audit_lines()[-1]["signals_proxy.result"] == "draft_tested"
         assert cluster.source() is None
         assert (await client.ask("GET", "email/default/_status")).status == 404
         await client.put(whole)
@@ -273,6 +278,49 @@ async def test_a_draft(sender: Sender, canary: Any, cluster: Cluster) -> None:
         assert (await client.ask("POST", "email/default/_test", disabled)).status == 409
     assert "last_check" not in (await client.ask("GET", "email/default/_status")).json
     assert (await client.ask("POST", "email/default/_test", {"hst": "x"})).status == 400
+
+
+class NoPut(Anybody):
+    """A backend that lets everybody do anything but put."""
+
+    async def require(
+        self, action: Action, ref: Ref | None, tenant: str | None, caller: Caller
+    ) -> Identity:
+        if action is Action.PUT:
+            raise Forbidden("You may not put.", "kim")
+        return await super().require(action, ref, tenant, caller)
+
+
+async def test_a_draft_of_somebody_who_may_not_put(serve: Any, audit_lines: Any) -> None:
+    client = await serve(authorizer=NoPut())
+    answer = await client.ask("POST", "email/default/_test", {"host": "a.test", "port": 25})
+    assert (answer.status, answer.json["error"]) == (403, "You may not put.")
+    line = audit_lines()[-1]
+    assert (line["event.action"], line["signals_proxy.allowed"]) == ("account/test", False)
+    assert line["user.name"] == "kim"
+
+
+async def test_what_ended_how(serve: Any, connected: Any, registry: Registry) -> None:
+    """Each outcome of the metrics; a type that a caller makes up is none of theirs."""
+    sending = Sending.by(settings(), registry.health)
+    client = await serve(sending=sending)
+    assert (await client.ask("POST", "made-up/x/_test")).status == 404
+    assert (await client.ask("POST", "made-up/x/_send", {})).status == 409
+    assert sending.ended == {}
+    async with receiving(Mailbox()) as port:
+        await stored_mail(client, port)
+        await client.ask("POST", "email/default/_send", MESSAGE)
+    await client.ask("POST", "email/default/_send", MESSAGE)
+    await client.ask("POST", "email/none/_send", MESSAGE)
+    away = connected("http://127.0.0.1:9")
+    answer = await (await serve(registry=away, sending=sending)).ask("POST", "email/a/_test")
+    assert answer.status == 503
+    assert sending.ended == {
+        ("email", "send", "success"): 1,
+        ("email", "send", "not_connected"): 1,
+        ("email", "send", "not_tried"): 1,
+        ("email", "test", "cluster_unavailable"): 1,
+    }
 
 
 async def test_how_often(sender: Sender, audit_lines: Any) -> None:
@@ -297,6 +345,22 @@ async def test_a_large_body(sender: Sender) -> None:
     assert answer.status == 413
     answer = await client.ask("POST", "email/default/_send", b"{}", Content_Type="text/plain")
     assert answer.status == 415
+    assert answer.json["error"] == "Messages must be of content type application/json"
+
+
+async def test_a_large_body_that_is_only_announced(serve: Any, registry: Registry) -> None:
+    """It waits for no more memory than a message can take."""
+    sending = Sending.by(settings(max_body=1000, memory=8000), registry.health)
+    client = await serve(sending=sending)
+    head = (
+        "POST /_signals/account/email/none/_send HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+    )
+    async with sending.memory.of(" 127.0.0.1", 1):
+        reader, writer = await asyncio.open_connection(*client.address)
+        writer.write(head.encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+        writer.close()
 
 
 async def test_what_will_be_inflated_counts_as_large(serve: Any, registry: Registry) -> None:

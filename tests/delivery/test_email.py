@@ -90,6 +90,20 @@ async def test_the_account_fills_in_what_a_message_leaves_out():
     assert second.rcpt_tos == ["ops@mail.test", "c@mail.test", "e@mail.test"]
 
 
+async def test_an_empty_array_is_nobody():
+    """A default is for what is left out."""
+    mailbox = Mailbox()
+    defaults = {"default_to": "b@mail.test", "default_cc": "c@mail.test"}
+    async with receiving(mailbox) as port:
+        through = mail_account(port, **defaults)
+        await delivering().send(through, {**MESSAGE, "cc": []})
+        with pytest.raises(InvalidMessage) as invalid:
+            await delivering().send(through, {**MESSAGE, "to": [], "cc": []})
+    (envelope,) = mailbox.envelopes
+    assert envelope.rcpt_tos == ["ops@mail.test"]
+    assert [*invalid.value.details] == ["to"]
+
+
 async def test_long_mail_with_dots_arrives_whole():
     """Dots are doubled on the way, and the pieces in which it is written do not matter."""
     text = "".join(f".{'.' * (n % 70)}\n" for n in range(100_000))
@@ -136,7 +150,8 @@ async def test_implicit_tls(authority):
         through = mail_account(port, enable_tls=True, **trusting(authority))
         report = await delivering().send(through, MESSAGE)
     assert len(mailbox.envelopes) == 1
-    assert [step["step"] for step in report.steps] == ["resolve", "connect", "tls", "send"]
+    steps = ["resolve", "connect", "tls", "connect", "send"]
+    assert [step["step"] for step in report.steps] == steps
 
 
 @pytest.mark.parametrize("how", ["enable_tls", "enable_start_tls"])

@@ -2,22 +2,31 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import pytest
 import trustme
-from delivering import told
+from delivering import settings, told
 from mail_servers import (
     CLOSE,
     ENDLESS,
     MESSAGE,
     OFFERS,
     SILENT,
+    Played,
     delivering,
     identity,
     mail_account,
     playing,
     trusting,
 )
+from tls_servers import listening
+
+from signals_proxy.delivery.delivery import Attempt, Place
+from signals_proxy.delivery.egress import Egress
+from signals_proxy.delivery.http import Http
+from signals_proxy.delivery.smtp import conversation
+from signals_proxy.delivery.tokens import Tokens
 
 BIG = {**MESSAGE, "text_body": ("x" * 70 + "\n") * 120_000}
 """More than sockets buffer."""
@@ -337,3 +346,48 @@ async def test_a_server_that_echoes_the_password_where_all_is_well(canary, saw):
         report = await delivering().send(through, MESSAGE)
     assert report.answer["reply"] == "250 <secret>"
     saw("answer", str(report))
+
+
+async def test_our_own_words_are_not_masked():
+    """Whose password is "log-in" learns all the same what is wrong; mechanisms are the server's."""
+    through = {"user": "u", "password": "log-in"}
+    async with playing({"EHLO": offering(b"AUTH LOG-IN GSSAPI")}) as (port, _):
+        failed = await delivering().fails(mail_account(port, **through), MESSAGE)
+    assert "offers no log-in by PLAIN, LOGIN or CRAM-MD5, but <secret>, GSSAPI" in failed.message
+    async with playing({"EHLO": PLAIN, "AUTH": b"535 wrong log-in\r\n"}) as (port, _):
+        failed = await delivering().fails(mail_account(port, **through), MESSAGE)
+    assert "refuses the log-in: 535 wrong <secret>." in failed.message
+
+
+@pytest.mark.parametrize("how", ["enable_tls", "enable_start_tls"])
+async def test_after_the_handshake_it_is_not_tls_that_fails(how, authority):
+    context = identity(authority)
+    says = {"EHLO": [TLS, CLOSE]} if how == "enable_start_tls" else {"greeting": CLOSE}
+    says |= {"STARTTLS": b"220 go on\r\n"}
+    played = Played(says, context=context if how == "enable_start_tls" else None)
+    async with listening(played, None if played.context else context) as port:
+        through = mail_account(port, **{how: True}, **trusting(authority))
+        failed = await delivering().fails(through, MESSAGE)
+    assert told(failed) == ("connect", "disconnected", 502)
+
+
+async def test_a_server_that_does_not_read_on_holds_up_no_connection():
+    """What it has not read when all is done, it does not get."""
+    done, ended, rest = asyncio.Event(), asyncio.Event(), []
+
+    async def talk(reader, writer):
+        writer.write(b"250 mail.test\r\n")
+        await done.wait()
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                rest.append(len(data))
+        ended.set()
+
+    async with playing({"EHLO": talk}) as (port, _):
+        attempt, egress = Attempt(mail_account(port), "1"), Egress(settings())
+        place, tokens = Place("host", "127.0.0.1", port), Tokens(Http(egress))
+        async with conversation(attempt, place, egress, None, tokens) as talking:
+            talking._protocol.write(b"x" * (32 << 20))
+        done.set()
+        await ended.wait()
+    assert sum(rest) < 32 << 20

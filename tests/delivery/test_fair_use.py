@@ -192,7 +192,7 @@ async def test_two_who_give_up_at_once():
 async def test_one_caller_has_a_quarter_of_it():
     """Who sends slowly holds up himself alone."""
     shares = Shares(40)
-    slow, own, other = (Holder(shares, *it) for it in (("slow", 10), ("slow", 1), ("other", 30)))
+    slow, own, other = (Holder(shares, *it) for it in (("slow", 10), ("slow", 1), ("other", 9)))
     await settle()
     assert [it.has_it.is_set() for it in (slow, own, other)] == [True, False, True]
     await slow.end()
@@ -200,6 +200,16 @@ async def test_one_caller_has_a_quarter_of_it():
     assert own.has_it.is_set()
     await own.end()
     await other.end()
+
+
+async def test_who_announces_too_much_has_no_more_than_a_share():
+    """And others need not wait for all there is to be free."""
+    shares = Shares(40)
+    some = [Holder(shares, *it) for it in (("a", 1), ("b", 10**11), ("c", 10), ("d", 10))]
+    await settle()
+    assert [it.has_it.is_set() for it in some] == [True] * 4
+    for each in some:
+        await each.end()
 
 
 async def test_all_callers_together_have_all_of_it():

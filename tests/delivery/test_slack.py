@@ -123,6 +123,20 @@ async def test_errors_of_a_webhook(status, body, outcome, answer):
     assert failed.answer == ({} if answer is None else {"error": answer})
 
 
+@pytest.mark.parametrize("before", ["", "x" * 60])
+async def test_an_error_that_echoes_the_token(before, canary):
+    """It is masked before it is cut: half of it would not be found."""
+    token = canary("token")
+    async with recording(said({"ok": False, "error": before + token})) as slack:
+        delivering = Delivering(settings(slack_api=slack.url))
+        failed = await delivering.fails(
+            account("slack", token=token), {"text": "x", "channel": "c"}
+        )
+    shown = (before + "<secret>")[:64]
+    assert failed.answer == {"error": shown}
+    assert failed.message == f"Slack says '{shown}'."
+
+
 async def test_the_token_is_checked_without_a_message():
     async with recording(said({"ok": True, "team": "T"})) as slack:
         report = await Delivering(settings(slack_api=slack.url)).check(

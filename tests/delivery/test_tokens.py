@@ -235,7 +235,7 @@ async def test_a_connection_that_ends_hands_nothing_over():
     async with listening(talk) as port:
         with pytest.raises(DeliveryFailed) as failed:
             await tokens().token(oauth2(f"http://127.0.0.1:{port}"), attempt())
-    assert told(failed.value) == ("send", "disconnected", 502)
+    assert told(failed.value) == ("auth", "disconnected", 502)
 
 
 # --- a webhook that needs one --------------------------------------------------------------------
@@ -289,6 +289,33 @@ async def test_a_new_token_that_is_refused_is_not_tried_again():
     assert (service.given, service.refused) == (1, 1)
 
 
+async def test_a_token_that_two_took_is_not_good_for_that():
+    """What counts is that it was accepted."""
+    async with recording(lambda _: giving(expires_in=3600)) as server:
+        kept, given = tokens(), oauth2(server.url)
+        first, second = attempt(), attempt()
+        await kept.token(given, first)
+        await kept.token(given, second)
+        assert [kept.forget(given, it) for it in (first, second)] == [False, False]
+        await kept.token(given, first)
+        kept.ended_well(given, first)
+        await kept.token(given, second)
+        assert [kept.forget(given, it) for it in (first, second)] == [True, True]
+
+
+async def test_a_token_that_came_meanwhile_is_not_forgotten():
+    async with recording(lambda _: giving(expires_in=3600)) as server:
+        kept, given = tokens(), oauth2(server.url)
+        late, quick = attempt(), attempt()
+        await kept.token(given, late)
+        await kept.token(given, quick)
+        kept.forget(given, quick)
+        await kept.token(given, quick)
+        assert kept.forget(given, late)
+        await kept.token(given, late)
+    assert len(server.messages) == 2
+
+
 async def test_without_a_token_nothing_is_sent():
     def talk(message):
         return answer(400 if message.target == b"/token" else 200, b"")
@@ -331,5 +358,5 @@ async def test_trust_in_the_service_is_none_in_the_token_url(trust, is_told):
         else:
             with pytest.raises(DeliveryFailed) as failed:
                 await tokens().token(given, attempt(**trust))
-            assert told(failed.value) == ("tls", "certificate_refused", 424)
+            assert told(failed.value) == ("auth", "certificate_refused", 424)
     assert len(asked) == int(is_told)

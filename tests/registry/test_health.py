@@ -1,10 +1,13 @@
 """What happened to accounts lately is kept in an index of its own, and is never in the way."""
 
 import asyncio
+import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from faults import Fault, Wire
+from played import Played
 from registries import REF, Cluster, Connect
 
 from signals_proxy.account.ref import Ref
@@ -138,3 +141,84 @@ async def test_only_its_members_are_told(registry: Registry, cluster: Cluster) -
     note = {"at": at, "by": "eve", "evil": "x", "step": 1, "reason": "r" * 513}
     cluster.ask("PUT", f"/{{index}}_health/_doc/{name}", {"last_use": note})
     assert await registry.health.of(REF) == {"last_use": {"at": at, "by": "eve"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_kept", "is_told"),
+    [
+        (201, False, False),
+        (409, True, False),
+        (429, True, True),
+        (503, True, True),
+        (400, False, True),
+    ],
+)
+async def test_what_an_item_is_refused_with(
+    connected: Connect,
+    played: Played,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    is_kept: bool,
+    is_told: bool,
+) -> None:
+    """What may be taken later stays noted, the rest does not; a line in the log tells of either."""
+    played.answer(
+        b"POST /_bulk", 200, json.dumps({"items": [{"index": {"status": status}}]}).encode()
+    )
+    played.answer(b"_mget", 200, b'{"docs":[]}')
+    described = {"it": {"mappings": room._MAPPING, "settings": {}}}
+    played.answer(b"flat_settings", 200, json.dumps(described).encode())
+    registry = connected(played.url)
+    for _ in range(2):
+        registry.health.note(REF, "last_use", by="anna")
+        await registry.health.flush()
+    assert ("last_use" in await registry.health.of(REF)) == is_kept
+    lines = [it.getMessage() for it in caplog.records if "health" in it.name]
+    assert lines == ["health not written"] * is_told
+
+
+async def test_what_is_being_written(connected: Connect, faulty_wire: Wire) -> None:
+    """It is known meanwhile, and not lost if the writing is cut off; what comes stays noted."""
+    registry = connected(faulty_wire.url)
+    registry.health.note(OTHER, "last_use")
+    await registry.health.flush()
+    registry.health.note(REF, "last_use", by="anna")
+    held = faulty_wire.plan(b"POST /_bulk", Fault.HOLD_REQUEST)
+    flushing = asyncio.ensure_future(registry.health.flush())
+    await held.met.wait()
+    registry.health.note(REF, "last_check", by="bert")
+    assert {*await registry.health.of(REF)} == {"last_use", "last_check"}
+    flushing.cancel()
+    with suppress(asyncio.CancelledError):
+        await flushing
+    held.release.set()
+    assert {*await registry.health.of(REF)} == {"last_use", "last_check"}
+    held = faulty_wire.plan(b"POST /_bulk", Fault.HOLD_REQUEST)
+    flushing = asyncio.ensure_future(registry.health.flush())
+    await held.met.wait()
+    registry.health.note(REF, "last_error", by="carl")
+    held.release.set()
+    await flushing
+    assert {*await registry.health.of(REF)} == {"last_use", "last_check", "last_error"}
+    await registry.health.flush()
+    await registry.health.flush()
+    other = connected(faulty_wire.url)
+    assert {*await other.health.of(REF)} == {"last_use", "last_check", "last_error"}
+
+
+async def test_an_account_that_goes_while_its_health_is_written(
+    connected: Connect, faulty_wire: Wire, cluster: Cluster
+) -> None:
+    """The batch under way does not bring it back."""
+    registry = connected(faulty_wire.url)
+    registry.health.note(REF, "last_use", by="anna")
+    held = faulty_wire.plan(b"POST /_bulk", Fault.HOLD_REQUEST)
+    flushing = asyncio.ensure_future(registry.health.flush())
+    await held.met.wait()
+    forgetting = asyncio.ensure_future(registry.health.forget(REF))
+    # Forgetting would not wait for more than a few turns of the loop, and the node.
+    await registry.health.of(REF)
+    held.release.set()
+    await asyncio.gather(flushing, forgetting)
+    assert stored(cluster) is None
+    assert await registry.health.of(REF) == {}
