@@ -88,7 +88,9 @@ async def test_all(
         assert await told("--days", "15") == (3, [well[0], soon, well[2]])
         assert await told("--days", "15", "--quiet") == (3, [soon])
         assert await told("--tenant", "ops") == (0, [f"ops/email/a: {ok}"])
-        assert await told("--tenant", "none") == (0, [])
+        nobody = await run(*test, "--tenant", "none", "--quiet")
+        assert (nobody.returncode, nobody.stdout) == (3, "")
+        assert "there is no account to check" in nobody.stderr
         await put("email/b", **server, expires_at=in_days(-2))
         assert await told("--quiet") == (3, [f"email/b: {ok}, expired 2 days ago"])
         mailbox.credentials = {"signals": "another"}
