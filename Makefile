@@ -40,7 +40,7 @@ test-fast: .venv/dev.stamp ## run the tests that need no server, in seconds
 	$(BIN)/python -m pytest -q tests/account tests/test_secret.py tests/test_errors.py \
 		$(addprefix tests/relay/test_,head.py body.py memory.py nodes.py dialogues.py states.py)
 
-bench: .venv/dev.stamp .venv/bench.stamp ## measure it beside nginx, HAProxy and Caddy, in 20 minutes (QUICK=1: in one or two)
+bench: .venv/dev.stamp .venv/bench.stamp ## measure it beside nginx, HAProxy and Caddy, in a quarter of an hour (QUICK=1: in one or two)
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
 soak: .venv/dev.stamp ## load it for 5 minutes while nodes and workers die: nothing lost, nothing twice, flat memory

@@ -46,7 +46,7 @@ class Scale(NamedTuple):
     warm_up_s: int
 
 
-FULL: Final = Scale(20, 8, 3, 2000, 100, 10)
+FULL: Final = Scale(10, 4, 2, 2000, 100, 10)
 QUICK: Final = Scale(1, 1, 1, 1000, 50, 1)
 
 

@@ -25,10 +25,12 @@ class _Mail:
         self._expected = expected
         self._talking = 0
         self.is_full = asyncio.Event()
+        self.is_empty = asyncio.Event()
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._talking += 1
-        if self._talking == self._expected:
+        self.is_empty.clear()
+        if self._talking >= self._expected:
             self.is_full.set()
         try:
             await _say(writer, b"220 mail.test\r\n")
@@ -43,6 +45,8 @@ class _Mail:
             pass
         finally:
             self._talking -= 1
+            if not self._talking:
+                self.is_empty.set()
             writer.close()
 
 
@@ -84,13 +88,14 @@ def _controlled(
             for number in range(count)
         ]
         await mail.is_full.wait()
-        mail.is_full.clear()
         writer.write(b".")
         await reader.read()
         is_over.set()
         await asyncio.gather(*sending)
         for session in sessions:
             await session.close()
+        await mail.is_empty.wait()  # the last good-byes: whoever comes next finds nobody here
+        mail.is_full.clear()
         writer.write(b".")
         writer.close()
 

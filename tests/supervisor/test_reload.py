@@ -137,8 +137,9 @@ class TestNothingIsCut:
             assert done[0] > 300
             assert lasts[0] > 10
             files, processes, kilobytes = zip(*measured, strict=True)
-            # The least of several: a health connection, or a dead worker, may just be there.
-            assert min(files[5:]) <= min(files[:5])
+            # The least of several: a health connection, or a dead worker, may just be there. What
+            # each reload leaves open would be five more.
+            assert min(files[5:]) < min(files[:5]) + 5
             assert min(processes[5:]) == 1
             assert kilobytes[9] < kilobytes[4] + 1024
 
