@@ -5,7 +5,6 @@ said of a value is made of the schema alone.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError, val
 
 from signals_proxy.account.body import Json
 from signals_proxy.account.formats import FORMATS, Format
+from signals_proxy.pattern import pattern_keyword
 
 __all__ = [
     "MISSING",
@@ -152,14 +152,6 @@ def _names_ignore_case(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[Va
         yield ValidationError("")
 
 
-def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    """The end is the end (ECMA-262): for Python, '$' also stands before a last line break."""
-    if isinstance(value, str):
-        is_longer = pattern.endswith("$") and value.endswith("\n")
-        if is_longer or not re.search(pattern, value):
-            yield ValidationError("")
-
-
 def checking(formats: Mapping[str, Format]) -> FormatChecker:
     """Return what asks these formats, by name, about texts."""
     checker = FormatChecker(formats=())
@@ -173,6 +165,6 @@ def checking(formats: Mapping[str, Format]) -> FormatChecker:
 _CHECKER: Final = checking(FORMATS)
 Validator: Final[Any] = validators.extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
-    {"x-names-ignore-case": _names_ignore_case, "pattern": _pattern},
+    {"x-names-ignore-case": _names_ignore_case, "pattern": pattern_keyword},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )

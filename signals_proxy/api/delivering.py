@@ -211,7 +211,7 @@ async def _drafting(call: Call, ref: Ref) -> Callable[[], Awaitable[Opened]]:
         raise Unusable("The draft is disabled.")
 
     async def read() -> Opened:
-        # No connection is used again for another draft.
+        # No access token is used again for another draft.
         return Opened(account, f"draft {secrets.token_hex(8)}")
 
     return read

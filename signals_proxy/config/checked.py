@@ -9,7 +9,6 @@ Rules of the file:
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from signals_proxy.config import units
 from signals_proxy.config.document import Document, Expanded, Place, Problem, resolved
 from signals_proxy.config.sources import Sources
 from signals_proxy.errors import ConfigError
+from signals_proxy.pattern import pattern_keyword
 from signals_proxy.secret import Secret
 
 __all__ = ["checked", "schema", "settings_of"]
@@ -177,16 +177,8 @@ def _unit(_: Any, unit: str, value: Any, __: Any) -> Iterator[ValidationError]:
             yield ValidationError("of the wrong form")
 
 
-def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    """The end is the end (ECMA-262): for Python, '$' also stands before a last line break."""
-    if isinstance(value, str):
-        is_longer = pattern.endswith("$") and value.endswith("\n")
-        if is_longer or not re.search(pattern, value):
-            yield ValidationError("of the wrong form")
-
-
 _VALIDATOR: Final = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"x-unit": _unit, "pattern": _pattern}
+    Draft202012Validator, {"x-unit": _unit, "pattern": pattern_keyword}
 )
 
 

@@ -58,11 +58,6 @@ class Deliveries:
         self._by_type = by_type
         self._egress = Egress(settings)
 
-    async def close(self) -> None:
-        """Close all connections."""
-        for delivery in self._by_type.values():
-            await delivery.close()
-
     def require_allowed(self, account: Account) -> None:
         """Raise :class:`InvalidAccount` for an account that is not allowed, or leads to where nothing is."""
         delivery = self._by_type.get(account.ref.type)

@@ -41,7 +41,7 @@ class Attempt:
     """One try to use an account.
 
     ``account`` was verified in the cluster's answer just before. ``version`` is the state of it,
-    different for every change: connections and tokens are used again within one state only.
+    different for every change: access tokens are used again within one state only.
     ``key`` is the caller's ``Idempotency-Key``, printable ASCII. ``borrowed`` are the access tokens
     that were got for it: they are to be told as little as the account's own secrets. ``known`` is
     what the message can be looked for by, if nobody knows whether it was taken.
@@ -91,8 +91,4 @@ class Delivery(Protocol):
 
         Raises :class:`DeliveryFailed`.
         """
-        ...
-
-    async def close(self) -> None:
-        """Close all connections."""
         ...

@@ -91,9 +91,6 @@ class Email:
             )
         return answer
 
-    async def close(self) -> None:
-        """Nothing stays open between two messages."""
-
     def _conversation(self, attempt: Attempt) -> AbstractAsyncContextManager[Conversation]:
         account, socks = attempt.account, None
         if "proxy_host" in account.public:

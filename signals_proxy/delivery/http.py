@@ -161,9 +161,6 @@ class HttpDelivery:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    async def close(self) -> None:
-        """Do nothing: no connection outlives its request."""
-
 
 def place_of(attribute: str, url: str) -> Place:
     """Return where a URL leads."""

@@ -101,7 +101,6 @@ async def serve(
         registry = Registry(registry_client, settings.registry.index, types)
         stack.push_async_callback(registry.health.flush)
         sending = api.Sending.by(settings.delivery, registry.health)
-        stack.push_async_callback(sending.deliveries.close)
         build = partial(
             api.build,
             registry=registry,
