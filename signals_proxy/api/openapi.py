@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from signals_proxy.account.account_type import AccountType
 from signals_proxy.account.message import MessageSchema
 from signals_proxy.account.ref import MAX_ID_BYTES
+from signals_proxy.api.bodies import bodies
 from signals_proxy.api.calls import (
     CALLS,
     COMMON,
@@ -23,7 +24,6 @@ from signals_proxy.api.calls import (
     OF_THE_CLUSTER,
     PARAMETERS,
     Call,
-    bodies,
 )
 from signals_proxy.api.published import any_case, schema
 
